@@ -1,0 +1,54 @@
+/** One HTTP exchange in our own small shape: what comes in and what goes out, without Request or Response objects. */
+
+/** Names and values in turn, as they were received: `['Host', 'a', 'Accept', 'b']`. */
+export type HeaderList = readonly string[];
+
+export type Body = AsyncIterable<Uint8Array>;
+
+export interface Exchange {
+  readonly method: string;
+  /** The request target exactly as received, query included. */
+  readonly target: string;
+  readonly headers: HeaderList;
+  /** The value of a header by its lower-case name; repeated ones are joined by `, `. */
+  header(name: string): string | undefined;
+  readonly body: Body | null;
+  readonly remote: Remote;
+  /** Aborts when the client goes away. */
+  readonly signal: AbortSignal;
+}
+
+/** Who is at the other end, after the trusted proxies were believed. */
+export interface Remote {
+  readonly address: string;
+  readonly scheme: 'http' | 'https';
+  /** Host and port that the client used, from `publicUrl`, a trusted forwarded header or `Host`. */
+  readonly host: string;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: HeaderList;
+  /** A whole body, a stream, or none. */
+  readonly body: Uint8Array | Body | null;
+}
+
+export function isStream(body: Answer['body']): body is Body {
+  return body !== null && !(body instanceof Uint8Array);
+}
+
+/** The same list with the pairs for which `keep` is false left out; names arrive in lower case. */
+export function filterHeaders(headers: HeaderList, keep: (name: string) => boolean): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const name = headers[i] as string;
+    if (keep(name.toLowerCase())) kept.push(name, headers[i + 1] as string);
+  }
+  return kept;
+}
+
+export function findHeader(headers: HeaderList, lowerName: string): string | undefined {
+  for (let i = 0; i + 1 < headers.length; i += 2)
+    if ((headers[i] as string).toLowerCase() === lowerName) return headers[i + 1];
+  return undefined;
+}

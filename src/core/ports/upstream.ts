@@ -1,0 +1,34 @@
+/** The API behind the gateway: takes the matched request, gives one answer. */
+
+import type { Body, HeaderList } from '../exchange.ts';
+
+export interface UpstreamRequest {
+  readonly method: string;
+  /** Normalised path and raw query: exactly what was matched. */
+  readonly path: string;
+  /** Already without hop-by-hop and payment headers. */
+  readonly headers: HeaderList;
+  readonly body: Uint8Array | Body | null;
+  /** Aborts when the client goes away or the route's time is over. */
+  readonly signal: AbortSignal;
+  /** Answers of at most this many bytes arrive whole; longer ones and event streams arrive as a stream. */
+  readonly bufferBytes: number;
+  readonly timeoutMs: number;
+}
+
+export interface UpstreamAnswer {
+  readonly status: number;
+  /** Already without hop-by-hop and payment headers. */
+  readonly headers: HeaderList;
+  /**
+   * Whole, or a stream that throws UpstreamFailed or UpstreamTimeout when it breaks. A stream is
+   * handed over with its first bytes waiting; an answer of no bytes is always whole.
+   */
+  readonly body: Uint8Array | Body;
+}
+
+/** Throws UpstreamFailed, UpstreamTimeout or ClientGone. */
+export interface Upstream {
+  send(request: UpstreamRequest): Promise<UpstreamAnswer>;
+  close(): Promise<void>;
+}
