@@ -206,6 +206,8 @@ export interface Ledger {
   }): Promise<'within' | 'beyond'>;
   /** Definitely not paid and never will be: the capture is reversed; the wallet is barred if the answer was served. */
   settlementFailed(paymentId: string, reason: string): Promise<Transition>;
+  /** The work failed after its money moved: captured or settled becomes refund_due, never silently. */
+  refundDue(paymentId: string, reason: string): Promise<Transition>;
   /** Replaces the stored chain transaction of a job (fee bump), keeping its nonce. */
   replaceTransaction(
     paymentId: string,
@@ -235,6 +237,8 @@ export interface Ledger {
     readonly nowMs: number;
   }): Promise<ApiKey>;
   findKey(id: string): Promise<ApiKey | null>;
+  /** The key if the secret's hash is right (compared in constant time) and it is not revoked. */
+  authenticateKey(id: string, secretHash: string): Promise<ApiKey | null>;
   listKeys(): Promise<ApiKey[]>;
   /** New secret, same balance; the old secret stops working at once. */
   rotateKey(id: string, prefix: string, secretHash: string): Promise<ApiKey | null>;

@@ -11,6 +11,8 @@ export interface Presented {
   readonly rail: RailName;
   /** SHA-256 (hex) of the exact bytes. */
   readonly credentialHash: string;
+  /** True when these bytes pay one request only; false for a key that pays many. */
+  readonly oneTime: boolean;
 }
 
 /** What the credential is asked to pay for. */

@@ -1,0 +1,156 @@
+/**
+ * Step 7: the end of the money. A product is captured, anything else is given back; where the rail
+ * moves outside money, it moves before the first byte of the answer leaves.
+ */
+
+import { ClientGone, CoinslotError, SettlementPending } from '../core/errors.ts';
+import { type Answer, isStream } from '../core/exchange.ts';
+import type { Payment, StoredAnswer } from '../core/payment.ts';
+import type { UpstreamAnswer } from '../core/ports/upstream.ts';
+import { problemAnswer, storable, withGatewayHeaders } from './answers.ts';
+import { judgeAnswer } from './judge-answer.ts';
+import { type Metered, meterUsage } from './meter-usage.ts';
+import type { PaidRequest } from './paid-request.ts';
+import type { UpstreamOutcome } from './proxy-upstream.ts';
+import { requirePayment } from './require-payment.ts';
+import { captureAfterStream, watchSettledStream } from './stream-answer.ts';
+import { receiptHeaders } from './write-receipt.ts';
+
+export async function captureOrRelease(
+  paid: PaidRequest,
+  outcome: UpstreamOutcome,
+): Promise<Answer> {
+  if (outcome.kind === 'failed') return await giveBack(paid, outcome.error.code, outcome.error);
+  const { answer } = outcome;
+  const verdict = judgeAnswer(paid.match.route, paid.exchange.method, answer);
+  if (!verdict.charge) return await giveBack(paid, verdict.reason, answer);
+
+  const metered = meterUsage(paid.match.route, paid.quote);
+  if (isStream(answer.body) && !paid.rail.capturesBeforeAnswer)
+    return captureAfterStream(paid, answer, answer.body, metered);
+  return await captureFirst(paid, answer, metered);
+}
+
+/** Captures, then answers: a whole answer with its receipt, or a stream whose money has already moved. */
+async function captureFirst(
+  paid: PaidRequest,
+  answer: UpstreamAnswer,
+  metered: Metered,
+): Promise<Answer> {
+  if (isStream(answer.body) && paid.exchange.signal.aborted) {
+    const gone = new ClientGone('The client went away before the answer began.');
+    return await giveBack(paid, gone.code, gone, answer);
+  }
+  const payment = await takeCost(paid, answer, metered);
+  if (payment.state === 'settlement_failed') {
+    discard(answer);
+    const reason = {
+      code: payment.reason ?? 'settlement_failed',
+      message: 'The payment could not be settled.',
+    };
+    return await requirePayment(paid.parts, paid.match.route, paid.quote, paid.exchange, reason);
+  }
+  if (payment.state !== 'settled') await exposeOrWithhold(paid, payment, answer);
+  const headers = withGatewayHeaders(answer.headers, [
+    ...receiptHeaders(paid.rail, payment),
+    ...paid.headers,
+  ]);
+  const body = isStream(answer.body) ? watchSettledStream(paid, answer.body) : answer.body;
+  return { status: answer.status, headers, body };
+}
+
+async function takeCost(
+  paid: PaidRequest,
+  answer: UpstreamAnswer,
+  metered: Metered,
+): Promise<Payment> {
+  const { payment, parts } = paid;
+  if (payment.replay === 'until-broadcast') parts.inFlight.close(paid.credential);
+  const kept = isStream(answer.body)
+    ? null
+    : storable(answer as StoredAnswer, parts.limits.replayBytes);
+  try {
+    return await paid.rail.capture({ payment, ...metered, answer: kept });
+  } catch (error) {
+    // Nothing is known to have moved and nothing was said: the worker gives the hold back or resolves it.
+    parts.orphans.add(payment.id);
+    discard(answer);
+    throw error;
+  }
+}
+
+/** Outside money is not seen yet: within the exposure limit the answer goes out, beyond it it waits. */
+async function exposeOrWithhold(
+  paid: PaidRequest,
+  payment: Payment,
+  answer: UpstreamAnswer,
+): Promise<void> {
+  const short = payment.reason === 'insufficient_funds';
+  const exposed = short
+    ? 'beyond'
+    : await paid.parts.ledger.expose({ paymentId: payment.id, ...paid.parts.exposure });
+  if (exposed === 'within') return;
+  discard(answer);
+  throw new SettlementPending(
+    short
+      ? 'The wallet no longer covers this payment; the answer is kept until it does.'
+      : 'The payment is not confirmed yet; the answer is kept.',
+  );
+}
+
+/** Releases the hold and answers with the failure, which says that nothing was charged. */
+export async function giveBack(
+  paid: PaidRequest,
+  reason: string,
+  failure: CoinslotError | UpstreamAnswer,
+  unread?: UpstreamAnswer,
+): Promise<Answer> {
+  const { parts, payment } = paid;
+  if (unread) discard(unread);
+  const kept =
+    failure instanceof CoinslotError || isStream(failure.body)
+      ? null
+      : storable(failure as StoredAnswer, parts.limits.replayBytes);
+  const released = await release(paid, reason, kept);
+  parts.rateLimits.failed(payment.payer, paid.exchange.remote.address);
+  const headers = receiptHeaders(undefined, released);
+  if (failure instanceof CoinslotError)
+    return problemAnswer(failure, headers, {
+      payment: { id: payment.id, state: released.state, cost: '0' },
+    });
+  return {
+    status: failure.status,
+    headers: withGatewayHeaders(failure.headers, headers),
+    body: failure.body,
+  };
+}
+
+async function release(
+  paid: PaidRequest,
+  reason: string,
+  answer: StoredAnswer | null,
+): Promise<Payment> {
+  const { parts, payment } = paid;
+  try {
+    const released = await parts.ledger.release({
+      paymentId: payment.id,
+      owner: parts.owner,
+      state: 'released',
+      reason,
+      answer,
+    });
+    return released.payment ?? { ...payment, state: 'released', reason };
+  } catch (error) {
+    parts.orphans.add(payment.id);
+    parts.log.error(
+      { error, payment: payment.id },
+      'a hold could not be released; it will be tried again',
+    );
+    return { ...payment, state: 'released', reason };
+  }
+}
+
+/** Stops an upstream stream that nobody will read. */
+function discard(answer: UpstreamAnswer): void {
+  if (isStream(answer.body)) void answer.body[Symbol.asyncIterator]().return?.(undefined);
+}

@@ -1,0 +1,42 @@
+/** What the request line is made of; the composition root fills it in once. */
+
+import type { Clock } from '../core/clock.ts';
+import type { Exchange } from '../core/exchange.ts';
+import type { Log } from '../core/log.ts';
+import type { ApiKey, Ledger } from '../core/ports/ledger.ts';
+import type { Rail } from '../core/ports/rail.ts';
+import type { Upstream } from '../core/ports/upstream.ts';
+import type { InFlight } from './in-flight.ts';
+import type { MatchRoute } from './match-route.ts';
+import type { Quotes } from './quote-price.ts';
+import type { RateLimits } from './rate-limits.ts';
+
+export interface RequestParts {
+  readonly matchRoute: MatchRoute;
+  readonly quotes: Quotes;
+  /** In the order in which they are tried. */
+  readonly rails: readonly Rail[];
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  readonly ledger: Ledger;
+  readonly rateLimits: RateLimits;
+  readonly inFlight: InFlight;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Owner of the payments made here: this process. */
+  readonly owner: string;
+  /** Credential headers that are ours and never reach an upstream, in lower case. */
+  readonly credentialHeaders: ReadonlySet<string>;
+  readonly limits: {
+    readonly bodyBytes: number;
+    readonly concurrency: number;
+    /** Answers up to this size are withheld until their money moved. */
+    readonly bufferBytes: number;
+    /** Answers up to this size are kept for replay. */
+    readonly replayBytes: number;
+  };
+  readonly exposure: { readonly perPayer: bigint; readonly perNetwork: bigint };
+  /** The API key that a request shows, authenticated; null when it shows none. Throws KeyUnknown. */
+  readonly keyOf: (exchange: Exchange) => Promise<ApiKey | null>;
+  /** Payments whose end could not be written; the settlement worker finishes them. */
+  readonly orphans: Set<string>;
+}

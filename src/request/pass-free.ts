@@ -1,0 +1,21 @@
+/** A route without a price: no store, no credential, no receipt; only the proxy and its limits. */
+
+import type { Answer, Exchange } from '../core/exchange.ts';
+import { withGatewayHeaders } from './answers.ts';
+import type { Match } from './match-route.ts';
+import type { RequestParts } from './parts.ts';
+import { proxyUpstream } from './proxy-upstream.ts';
+import { boundBody } from './read-request.ts';
+
+/** Throws what the upstream's failure was. */
+export async function passFree(
+  parts: RequestParts,
+  match: Match,
+  exchange: Exchange,
+): Promise<Answer> {
+  const body = boundBody(exchange, parts.limits.bodyBytes);
+  const outcome = await proxyUpstream(parts, match, null, exchange, body);
+  if (outcome.kind === 'failed') throw outcome.error;
+  const { status, headers } = outcome.answer;
+  return { status, headers: withGatewayHeaders(headers, []), body: outcome.answer.body };
+}

@@ -1,0 +1,105 @@
+/** Requests, unpaid 402s and failures per minute, counted in memory per IP, key and wallet. */
+
+import type { Clock } from '../core/clock.ts';
+import { RateLimited } from '../core/errors.ts';
+import { networkOf } from '../core/network-of.ts';
+
+export interface RateLimits {
+  /** Counts a request of this address. Throws RateLimited. */
+  request(address: string): void;
+  /** Counts a 402 made for this address: making one costs work and earns nothing. Throws RateLimited. */
+  unpaid(address: string): void;
+  /** Counts a paid request of a payer (`key:…` or `wallet:…`). Throws RateLimited. */
+  paid(payer: string): void;
+  /** Counts a released payment; throws nothing: the next request of the payer or address is refused. */
+  failed(payer: string, address: string): void;
+  /** Throws RateLimited when the payer or address had too many failures. */
+  failures(payer: string): void;
+}
+
+export interface RateLimitOptions {
+  readonly requestsPerMinute: {
+    readonly ip: number;
+    readonly key: number;
+    readonly wallet: number;
+  };
+  readonly unpaidPerMinute: number;
+  readonly failuresPerMinute: number;
+}
+
+const WINDOW_MS = 60_000;
+/** A flood of made-up addresses must not fill the memory: past this many, the window starts anew. */
+const SUBJECTS_MAX = 200_000;
+
+export function createRateLimits(options: RateLimitOptions, clock: Clock): RateLimits {
+  const requests = new WindowCounter(clock);
+  const unpaid = new WindowCounter(clock);
+  const paid = new WindowCounter(clock);
+  const failures = new WindowCounter(clock);
+  const refuse = (counter: WindowCounter, what: string): never => {
+    throw new RateLimited(`Too many ${what} in this minute.`, counter.secondsLeft());
+  };
+  return {
+    request(address) {
+      const subject = networkOf(address);
+      if (failures.count(subject) >= options.failuresPerMinute) refuse(failures, 'failed requests');
+      if (requests.add(subject) > options.requestsPerMinute.ip) refuse(requests, 'requests');
+    },
+    unpaid(address) {
+      if (unpaid.add(networkOf(address)) > options.unpaidPerMinute)
+        refuse(unpaid, 'unpaid requests');
+    },
+    paid(payer) {
+      const limit = payer.startsWith('key:')
+        ? options.requestsPerMinute.key
+        : options.requestsPerMinute.wallet;
+      if (paid.add(payer) > limit) refuse(paid, 'paid requests');
+    },
+    failed(payer, address) {
+      failures.add(payer);
+      failures.add(networkOf(address));
+    },
+    failures(payer) {
+      if (failures.count(payer) >= options.failuresPerMinute) refuse(failures, 'failed requests');
+    },
+  };
+}
+
+/** Counts per subject within fixed one-minute windows. */
+class WindowCounter {
+  readonly #clock: Clock;
+  #counts = new Map<string, number>();
+  #startMs = Number.NEGATIVE_INFINITY;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  add(subject: string): number {
+    this.#turn();
+    const count = (this.#counts.get(subject) ?? 0) + 1;
+    this.#counts.set(subject, count);
+    return count;
+  }
+
+  count(subject: string): number {
+    this.#turn();
+    return this.#counts.get(subject) ?? 0;
+  }
+
+  secondsLeft(): number {
+    return (this.#startMs + WINDOW_MS - this.#clock.now()) / 1000;
+  }
+
+  #turn(): void {
+    const nowMs = this.#clock.now();
+    if (
+      nowMs - this.#startMs < WINDOW_MS &&
+      nowMs >= this.#startMs &&
+      this.#counts.size < SUBJECTS_MAX
+    )
+      return;
+    this.#counts = new Map();
+    this.#startMs = nowMs;
+  }
+}

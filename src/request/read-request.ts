@@ -1,0 +1,56 @@
+/** Reads a request body within its limit and digests the request that a credential pays for. */
+
+import { createHash } from 'node:crypto';
+import { BodyTooLarge, ClientGone, RequestMalformed } from '../core/errors.ts';
+import type { Body, Exchange } from '../core/exchange.ts';
+import type { Match } from './match-route.ts';
+
+const NO_BYTES = new Uint8Array(0);
+
+/** The whole body. Throws BodyTooLarge before reading when the length is declared, ClientGone when it breaks off. */
+export async function readBody(exchange: Exchange, bytesMax: number): Promise<Uint8Array> {
+  checkDeclaredLength(exchange, bytesMax);
+  if (exchange.body === null) return NO_BYTES;
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of exchange.body) {
+      bytes += chunk.length;
+      if (bytes > bytesMax) throw new BodyTooLarge(`The body is larger than ${bytesMax} bytes.`);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (error instanceof BodyTooLarge) throw error;
+    throw new ClientGone('The client stopped sending its body.', { cause: error });
+  }
+  return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks, bytes);
+}
+
+/** The body as a stream that fails with BodyTooLarge past the limit. */
+export function boundBody(exchange: Exchange, bytesMax: number): Body | null {
+  checkDeclaredLength(exchange, bytesMax);
+  return exchange.body === null ? null : countBytes(exchange.body, bytesMax);
+}
+
+async function* countBytes(body: Body, bytesMax: number): Body {
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > bytesMax) throw new BodyTooLarge(`The body is larger than ${bytesMax} bytes.`);
+    yield chunk;
+  }
+}
+
+function checkDeclaredLength(exchange: Exchange, bytesMax: number): void {
+  const declared = exchange.header('content-length');
+  if (declared === undefined) return;
+  if (!/^\d{1,15}$/.test(declared)) throw new RequestMalformed('Content-Length is not a number.');
+  if (Number(declared) > bytesMax)
+    throw new BodyTooLarge(`The body is larger than ${bytesMax} bytes.`);
+}
+
+/** SHA-256 over method, matched path, raw query, content type and body: what "the same request" means. */
+export function digestOf(exchange: Exchange, match: Match, body: Uint8Array): string {
+  const head = [exchange.method, match.path, match.query, exchange.header('content-type') ?? ''];
+  return createHash('sha256').update(JSON.stringify(head)).update(body).digest('hex');
+}

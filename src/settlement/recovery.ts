@@ -1,0 +1,110 @@
+/**
+ * Finishes what a request could not: renews our lease, takes over payments whose process died, gives
+ * back holds, and asks again about money whose fate is open. Everything ends, and has one owner.
+ */
+
+import type { Clock } from '../core/clock.ts';
+import type { Log } from '../core/log.ts';
+import type { Payment } from '../core/payment.ts';
+import type { Ledger } from '../core/ports/ledger.ts';
+import type { Rail } from '../core/ports/rail.ts';
+
+export interface RecoveryOptions {
+  readonly ledger: Ledger;
+  readonly rails: readonly Rail[];
+  readonly owner: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Payments of this process whose end could not be written. */
+  readonly orphans: Set<string>;
+  /** A process that does not renew its lease for this long is dead. */
+  readonly leaseMs: number;
+  /** Pause between two rounds. */
+  readonly everyMs: number;
+  /** Answers are kept for replay this long. */
+  readonly replayTtlMs: number;
+}
+
+export interface Recovery {
+  /** One whole round; also what the timer runs. */
+  round(): Promise<void>;
+  start(): void;
+  /** Waits for the round that is running. */
+  stop(): Promise<void>;
+}
+
+const ANSWER_SWEEP_MS = 60_000;
+
+export function createRecovery(options: RecoveryOptions): Recovery {
+  const { ledger, clock, log, owner } = options;
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> = Promise.resolve();
+  let stopped = false;
+  let sweptMs = clock.now();
+
+  const round = async (): Promise<void> => {
+    const nowMs = clock.now();
+    await ledger.heartbeat(owner, nowMs + options.leaseMs);
+    for (const payment of await ledger.takeLapsed(owner, nowMs)) await finish(options, payment);
+    for (const id of [...options.orphans]) await finishOrphan(options, id);
+    for (const job of await ledger.openJobs()) await resolveJob(options, job.paymentId);
+    if (nowMs - sweptMs < ANSWER_SWEEP_MS) return;
+    sweptMs = nowMs;
+    await ledger.forgetAnswers(nowMs - options.replayTtlMs);
+  };
+  const turn = (): void => {
+    running = round()
+      .catch((error: unknown) =>
+        log.error({ error }, 'a recovery round failed; the next one tries again'),
+      )
+      .finally(() => {
+        if (!stopped) timer = setTimeout(turn, options.everyMs);
+      });
+  };
+  return {
+    round,
+    start: turn,
+    async stop() {
+      stopped = true;
+      clearTimeout(timer);
+      await running;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** A payment whose owner died: before settlement its hold goes back, after capture the rail is asked. */
+async function finish(options: RecoveryOptions, payment: Payment): Promise<void> {
+  if (payment.state === 'captured' || payment.state === 'settlement_unknown')
+    return await resolveJob(options, payment.id);
+  await options.ledger.release({
+    paymentId: payment.id,
+    owner: options.owner,
+    state: 'released',
+    reason: 'gateway_stopped',
+    answer: null,
+  });
+  options.log.warn(
+    { payment: payment.id, was: payment.state },
+    'gave back the hold of a stopped process',
+  );
+}
+
+async function finishOrphan(options: RecoveryOptions, id: string): Promise<void> {
+  const payment = await options.ledger.findPayment(id);
+  if (payment && payment.owner === options.owner) await finish(options, payment);
+  options.orphans.delete(id);
+}
+
+async function resolveJob(options: RecoveryOptions, id: string): Promise<void> {
+  const payment = await options.ledger.findPayment(id);
+  const rail = options.rails.find((one) => one.name === payment?.rail);
+  if (!payment || !rail) return;
+  try {
+    const resolved = await rail.resolve(payment);
+    if (resolved.state !== payment.state)
+      options.log.info({ payment: id, state: resolved.state }, 'an open settlement was resolved');
+  } catch (error) {
+    options.log.warn({ payment: id, error }, 'a settlement is still unknown');
+  }
+}
