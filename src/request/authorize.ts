@@ -1,9 +1,9 @@
 /** Step 4: authenticate, claim, verify and hold, rail by rail, until one grants the request. */
 
+import { PaymentRefused } from '../core/errors.ts';
 import type { Payment } from '../core/payment.ts';
 import type { Demand, Presented, Rail } from '../core/ports/rail.ts';
-import type { Chosen } from './choose-payment.ts';
-import { hasCredential } from './choose-payment.ts';
+import { type Chosen, hasCredential } from './choose-payment.ts';
 import type { RequestParts } from './parts.ts';
 
 export interface Granted {
@@ -14,15 +14,23 @@ export interface Granted {
   readonly headers: readonly string[];
 }
 
-export type Authorized =
-  | Granted
-  | {
-      readonly outcome: 'exists';
-      readonly rail: Rail;
-      readonly payment: Payment;
-      readonly presented: Presented;
-    }
-  | { readonly outcome: 'unpaid'; readonly code: string; readonly message: string };
+/** The credential was used before. */
+export interface Used {
+  readonly outcome: 'exists';
+  readonly rail: Rail;
+  readonly payment: Payment;
+  readonly presented: Presented;
+}
+
+/** Why there is nothing to run: nothing was sent, or what was sent does not pay. */
+export interface Unpaid {
+  readonly outcome: 'unpaid';
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+export type Authorized = Granted | Used | Unpaid;
 
 const NOTHING_SENT = {
   outcome: 'unpaid',
@@ -30,27 +38,38 @@ const NOTHING_SENT = {
   message: 'Payment required',
 } as const;
 
-/**
- * A credential that lacks money gives way to the next credential, never to the free tier: a payer who
- * shows a key must learn that it is empty. Throws what the rails throw.
- */
+/** What is wrong with a payment becomes the reason of a 402; every other error passes through. */
 export async function authorize(
   parts: RequestParts,
   chosen: readonly Chosen[],
   demand: Demand,
 ): Promise<Authorized> {
+  try {
+    return await tryRails(parts, chosen, demand);
+  } catch (error) {
+    if (!(error instanceof PaymentRefused)) throw error;
+    return { outcome: 'unpaid', code: error.code, message: error.message, hint: error.hint };
+  }
+}
+
+/**
+ * A credential that lacks money gives way to the next credential, never to the free tier: a payer who
+ * shows a key must learn that it is empty.
+ */
+async function tryRails(
+  parts: RequestParts,
+  chosen: readonly Chosen[],
+  demand: Demand,
+): Promise<Authorized> {
   const paying = hasCredential(chosen);
-  let unpaid: Authorized = NOTHING_SENT;
+  let unpaid: Unpaid = NOTHING_SENT;
   for (const { rail, presented } of chosen) {
     if (rail.name === 'free' && paying && unpaid !== NOTHING_SENT) continue;
     const authorization = await rail.authorize(presented, demand);
-    if (authorization.outcome === 'declined') {
-      unpaid = { outcome: 'unpaid', code: authorization.code, message: authorization.message };
-    } else if (authorization.outcome === 'exists') {
-      return { outcome: 'exists', rail, payment: authorization.payment, presented };
-    } else {
+    if (authorization.outcome === 'granted')
       return await admit(parts, { ...authorization, rail }, demand);
-    }
+    if (authorization.outcome === 'exists') return { ...authorization, rail, presented };
+    unpaid = { ...authorization, outcome: 'unpaid' };
   }
   return unpaid;
 }

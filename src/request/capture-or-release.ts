@@ -22,10 +22,10 @@ export async function captureOrRelease(
 ): Promise<Answer> {
   if (outcome.kind === 'failed') return await giveBack(paid, outcome.error.code, outcome.error);
   const { answer } = outcome;
-  const verdict = judgeAnswer(paid.match.route, paid.exchange.method, answer);
+  const verdict = judgeAnswer(paid.match.route, paid.demand.exchange.method, answer);
   if (!verdict.charge) return await giveBack(paid, verdict.reason, answer);
 
-  const metered = meterUsage(paid.match.route, paid.quote);
+  const metered = meterUsage(paid.match.route, paid.demand.quote);
   if (isStream(answer.body) && !paid.rail.capturesBeforeAnswer)
     return captureAfterStream(paid, answer, answer.body, metered);
   return await captureFirst(paid, answer, metered);
@@ -37,7 +37,7 @@ async function captureFirst(
   answer: UpstreamAnswer,
   metered: Metered,
 ): Promise<Answer> {
-  if (isStream(answer.body) && paid.exchange.signal.aborted) {
+  if (isStream(answer.body) && paid.demand.exchange.signal.aborted) {
     const gone = new ClientGone('The client went away before the answer began.');
     return await giveBack(paid, gone.code, gone, answer);
   }
@@ -48,7 +48,7 @@ async function captureFirst(
       code: payment.reason ?? 'settlement_failed',
       message: 'The payment could not be settled.',
     };
-    return await requirePayment(paid.parts, paid.match.route, paid.quote, paid.exchange, reason);
+    return await requirePayment(paid.parts, paid.demand, reason);
   }
   if (payment.state !== 'settled') await exposeOrWithhold(paid, payment, answer);
   const headers = withGatewayHeaders(answer.headers, [
@@ -112,7 +112,7 @@ export async function giveBack(
       ? null
       : storable(failure as StoredAnswer, parts.limits.replayBytes);
   const released = await release(paid, reason, kept);
-  parts.rateLimits.failed(payment.payer, paid.exchange.remote.address);
+  parts.rateLimits.failed(payment.payer, paid.demand.exchange.remote.address);
   const headers = receiptHeaders(undefined, released);
   if (failure instanceof CoinslotError)
     return problemAnswer(failure, headers, {

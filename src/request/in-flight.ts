@@ -14,7 +14,7 @@ export class InFlight {
   readonly #runs = new Map<string, Run>();
 
   /**
-   * Runs `work`, or joins the run that has the same credential and digest. Throws CredentialReused when
+   * Runs `work`; with a one-time credential (not empty) joins the run that has the same credential and digest. Throws CredentialReused when
    * the digest differs, AnswerGone when the first requester's answer streams or may no longer be shared.
    */
   async runOrJoin(
@@ -22,6 +22,7 @@ export class InFlight {
     digest: string,
     work: () => Promise<Answer>,
   ): Promise<Answer> {
+    if (credential === '') return await work();
     const running = this.#runs.get(credential);
     if (running) return await this.#join(running, digest);
     const answer = work().finally(() => this.#runs.delete(credential));

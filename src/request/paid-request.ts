@@ -1,17 +1,14 @@
 /** One request whose payment is held: what the steps after authorization work on. */
 
-import type { Exchange } from '../core/exchange.ts';
 import type { Payment } from '../core/payment.ts';
-import type { Rail } from '../core/ports/rail.ts';
-import type { Quote } from '../core/quote.ts';
+import type { Demand, Rail } from '../core/ports/rail.ts';
 import type { Match } from './match-route.ts';
 import type { RequestParts } from './parts.ts';
 
 export interface PaidRequest {
   readonly parts: RequestParts;
   readonly match: Match;
-  readonly quote: Quote;
-  readonly exchange: Exchange;
+  readonly demand: Demand;
   readonly rail: Rail;
   readonly payment: Payment;
   /** Key of the run in `parts.inFlight`; empty for a credential that pays many requests. */

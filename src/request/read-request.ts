@@ -3,12 +3,38 @@
 import { createHash } from 'node:crypto';
 import { BodyTooLarge, ClientGone, RequestMalformed } from '../core/errors.ts';
 import type { Body, Exchange } from '../core/exchange.ts';
+import { type Chosen, hasCredential } from './choose-payment.ts';
 import type { Match } from './match-route.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
+export interface ReadRequest {
+  readonly body: Uint8Array | Body | null;
+  /** Empty without a credential: there is nothing to bind the request to. */
+  readonly digest: string;
+  /** Names the one-time credentials of the request; empty when there are none. */
+  readonly credential: string;
+}
+
+/** A request with a credential is read whole and digested before its claim; any other body streams, bounded. */
+export async function readRequest(
+  exchange: Exchange,
+  match: Match,
+  chosen: readonly Chosen[],
+  bytesMax: number,
+): Promise<ReadRequest> {
+  if (!hasCredential(chosen))
+    return { body: boundBody(exchange, bytesMax), digest: '', credential: '' };
+  const body = await readBody(exchange, bytesMax);
+  const oneTime = chosen.filter(({ presented }) => presented.oneTime);
+  const credential = oneTime
+    .map(({ presented }) => `${presented.rail}:${presented.credentialHash}`)
+    .join(' ');
+  return { body, digest: digestOf(exchange, match, body), credential };
+}
+
 /** The whole body. Throws BodyTooLarge before reading when the length is declared, ClientGone when it breaks off. */
-export async function readBody(exchange: Exchange, bytesMax: number): Promise<Uint8Array> {
+async function readBody(exchange: Exchange, bytesMax: number): Promise<Uint8Array> {
   checkDeclaredLength(exchange, bytesMax);
   if (exchange.body === null) return NO_BYTES;
   const chunks: Uint8Array[] = [];
@@ -50,7 +76,7 @@ function checkDeclaredLength(exchange: Exchange, bytesMax: number): void {
 }
 
 /** SHA-256 over method, matched path, raw query, content type and body: what "the same request" means. */
-export function digestOf(exchange: Exchange, match: Match, body: Uint8Array): string {
+function digestOf(exchange: Exchange, match: Match, body: Uint8Array): string {
   const head = [exchange.method, match.path, match.query, exchange.header('content-type') ?? ''];
   return createHash('sha256').update(JSON.stringify(head)).update(body).digest('hex');
 }

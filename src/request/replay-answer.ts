@@ -3,8 +3,9 @@
 import { AnswerGone, CredentialReused, SettlementPending, StillRunning } from '../core/errors.ts';
 import type { Answer } from '../core/exchange.ts';
 import type { Payment } from '../core/payment.ts';
-import type { Demand, Presented, Rail } from '../core/ports/rail.ts';
+import type { Demand, Rail } from '../core/ports/rail.ts';
 import { withGatewayHeaders } from './answers.ts';
+import type { Used } from './authorize.ts';
 import type { RequestParts } from './parts.ts';
 import { requirePayment } from './require-payment.ts';
 import { receiptHeaders } from './write-receipt.ts';
@@ -12,10 +13,8 @@ import { receiptHeaders } from './write-receipt.ts';
 /** Never runs the upstream. Throws CredentialReused, AnswerGone, StillRunning or SettlementPending. */
 export async function replayAnswer(
   parts: RequestParts,
-  rail: Rail,
-  used: Payment,
-  presented: Presented,
   demand: Demand,
+  { rail, payment: used, presented }: Used,
 ): Promise<Answer> {
   if (used.credentialHash !== presented.credentialHash || used.digest !== demand.digest)
     throw new CredentialReused(`This credential already paid for another request (${used.route}).`);
@@ -28,7 +27,7 @@ export async function replayAnswer(
       code: payment.reason ?? 'settlement_failed',
       message: 'The payment could not be settled.',
     };
-    return await requirePayment(parts, demand.route, demand.quote, demand.exchange, reason);
+    return await requirePayment(parts, demand, reason);
   }
   // A v1 signature has nothing that stays off the chain: once broadcast, anybody could present it.
   if (payment.replay === 'until-broadcast' && payment.state !== 'released')

@@ -3,28 +3,21 @@
 import { RailUnavailable } from '../core/errors.ts';
 import type { Answer, Exchange } from '../core/exchange.ts';
 import { formatDecimal, USD } from '../core/money.ts';
-import type { Offers } from '../core/ports/rail.ts';
+import type { Demand, Offers } from '../core/ports/rail.ts';
 import type { Quote } from '../core/quote.ts';
 import type { Route } from '../core/route.ts';
 import { jsonAnswer } from './answers.ts';
+import type { Unpaid } from './authorize.ts';
 import type { RequestParts } from './parts.ts';
-
-export interface UnpaidReason {
-  readonly code: string;
-  readonly message: string;
-  readonly hint?: string;
-}
 
 /** Throws RateLimited, and RailUnavailable when not one rail can be offered. */
 export async function requirePayment(
   parts: RequestParts,
-  route: Route,
-  quote: Quote,
-  exchange: Exchange,
-  reason: UnpaidReason,
+  { route, quote, exchange }: Demand,
+  reason: Pick<Unpaid, 'code' | 'message' | 'hint'>,
 ): Promise<Answer> {
   parts.rateLimits.unpaid(exchange.remote.address);
-  const offers = await collectOffers(parts, route, quote, exchange, reason);
+  const offers = await collectOffers(parts, route, quote, exchange, reason.message);
   const unlock = offers.flatMap((offer) => (offer.unlock === null ? [] : [offer.unlock]));
   const body: Record<string, unknown> = {
     error: reason.message,
@@ -53,14 +46,14 @@ async function collectOffers(
   route: Route,
   quote: Quote,
   exchange: Exchange,
-  reason: UnpaidReason,
+  reason: string,
 ): Promise<Offers[]> {
   const offers: Offers[] = [];
   let down: RailUnavailable | null = null;
   for (const rail of parts.rails) {
     if (rail.name === 'free' && !route.freeTier) continue;
     try {
-      offers.push(await rail.offers(quote, route, exchange, reason.message));
+      offers.push(await rail.offers(quote, route, exchange, reason));
     } catch (error) {
       if (!(error instanceof RailUnavailable)) throw error;
       down = error;

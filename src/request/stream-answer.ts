@@ -1,5 +1,6 @@
 /** Answers that stream: their bytes pass through unbuffered, and the money ends with the last of them. */
 
+import { ClientGone } from '../core/errors.ts';
 import type { Answer, Body } from '../core/exchange.ts';
 import type { UpstreamAnswer } from '../core/ports/upstream.ts';
 import { withGatewayHeaders } from './answers.ts';
@@ -61,7 +62,7 @@ async function endHeldStream(
       reason,
       answer: null,
     });
-    parts.rateLimits.failed(payment.payer, paid.exchange.remote.address);
+    parts.rateLimits.failed(payment.payer, paid.demand.exchange.remote.address);
   } catch (error) {
     parts.orphans.add(payment.id);
     parts.log.error(
@@ -96,7 +97,7 @@ async function* passThrough(
     }
     how = 'complete';
   } catch (error) {
-    how = 'broken';
+    how = error instanceof ClientGone ? 'left' : 'broken';
     throw error;
   } finally {
     await end(how, chunks);
