@@ -1,0 +1,98 @@
+/** Settlement jobs: how outside money will move, written with the capture and before it is announced. */
+
+import type { SettlementJob, StoredJob } from '../core/ports/ledger.ts';
+import type { Row, Transaction } from '../storage/transaction.ts';
+import { MoneyLawBroken, NonceTaken } from './errors.ts';
+import type { Operation } from './operation.ts';
+import { UNSETTLED } from './payment-row.ts';
+
+export async function insertJob(
+  tx: Transaction,
+  seq: bigint,
+  job: SettlementJob,
+  nowMs: number,
+): Promise<void> {
+  const transaction = job.transaction ?? null;
+  const inserted = await tx.run(
+    `INSERT INTO job (payment_seq, network, scheme, payload, via, valid_before_ms, sender, nonce,
+       hash, raw, created_at_ms)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (network, sender, nonce) DO NOTHING`,
+    [
+      ...[seq, job.network, job.scheme, job.payload, job.via, job.validBeforeMs],
+      ...[transaction?.sender ?? null, transaction?.nonce ?? null],
+      ...[transaction?.hash ?? null, transaction?.raw ?? null, nowMs],
+    ],
+  );
+  if (inserted === 1) return;
+  throw new NonceTaken(`Nonce ${transaction?.nonce} of ${transaction?.sender} is already in use`);
+}
+
+const JOB_COLUMNS = `p.id, j.network AS network, j.scheme, j.payload, j.via, j.valid_before_ms,
+  j.sender, j.nonce, j.hash, j.raw, j.created_at_ms`;
+
+function readJob(row: Row): StoredJob {
+  return {
+    paymentId: row.id as string,
+    network: row.network as string,
+    scheme: row.scheme as string,
+    payload: row.payload as string,
+    via: row.via as string,
+    validBeforeMs: Number(row.valid_before_ms),
+    createdAtMs: Number(row.created_at_ms),
+    ...(row.sender === null ? {} : { transaction: readTransaction(row) }),
+  };
+}
+
+function readTransaction(row: Row): NonNullable<SettlementJob['transaction']> {
+  return {
+    sender: row.sender as string,
+    nonce: Number(row.nonce),
+    hash: row.hash as string,
+    raw: row.raw as string,
+  };
+}
+
+export const findJob: Operation<'findJob'> = async (tx, _context, paymentId) => {
+  const row = await tx.get(
+    `SELECT ${JOB_COLUMNS} FROM payment p JOIN job j ON j.payment_seq = p.seq WHERE p.id = ?`,
+    [paymentId],
+  );
+  return row === undefined ? null : readJob(row);
+};
+
+/** Also those due for refund whose money was not seen yet: it may still arrive. */
+export const openJobs: Operation<'openJobs'> = async (tx) => {
+  const rows = await tx.all(
+    `SELECT ${JOB_COLUMNS}
+     FROM (SELECT seq, id FROM payment WHERE ${UNSETTLED}) p JOIN job j ON j.payment_seq = p.seq
+     ORDER BY j.created_at_ms, j.payment_seq`,
+  );
+  return rows.map(readJob);
+};
+
+export const nextNonce: Operation<'nextNonce'> = async (tx, _context, network, sender) => {
+  const row = await tx.get('SELECT MAX(nonce) AS nonce FROM job WHERE network = ? AND sender = ?', [
+    network,
+    sender,
+  ]);
+  const highest = row?.nonce ?? null;
+  return highest === null ? null : Number(highest) + 1;
+};
+
+export const replaceTransaction: Operation<'replaceTransaction'> = async (
+  tx,
+  context,
+  paymentId,
+  transaction,
+) => {
+  const job = await findJob(tx, context, paymentId);
+  if (job === null) return;
+  const stored = job.transaction;
+  if (stored?.sender !== transaction.sender || stored.nonce !== transaction.nonce)
+    throw new MoneyLawBroken(`A replacement must keep the sender and the nonce of ${paymentId}`);
+  await tx.run(
+    'UPDATE job SET hash = ?, raw = ? WHERE payment_seq = (SELECT seq FROM payment WHERE id = ?)',
+    [transaction.hash, transaction.raw, paymentId],
+  );
+};

@@ -1,0 +1,108 @@
+/** The near side of the worker thread that owns the database. */
+
+import { Worker } from 'node:worker_threads';
+import { type CoinslotError, StoreUnavailable } from '../core/errors.ts';
+import {
+  DatabaseInUse,
+  DatabaseNotOpened,
+  DatabaseTooNew,
+  DatabaseUrlMalformed,
+} from '../storage/errors.ts';
+import { errorOf, type Failure } from './errors.ts';
+import type { Call, Outcome } from './run-batch.ts';
+
+export interface WorkerSettings {
+  readonly url: string;
+  readonly exclusive: boolean;
+  readonly busyTimeoutMs: number;
+}
+
+export type ToWorker =
+  | { readonly kind: 'batch'; readonly calls: readonly Call[] }
+  | { readonly kind: 'close' };
+
+export type FromWorker =
+  | { readonly kind: 'opened' }
+  | ({ readonly kind: 'refused' } & Failure)
+  | { readonly kind: 'outcomes'; readonly outcomes: readonly Outcome[] };
+
+export interface LedgerThread {
+  /** Runs one batch; only one at a time. Rejects with StoreUnavailable when the thread died. */
+  send(calls: readonly Call[]): Promise<readonly Outcome[]>;
+  /** Closes the database and ends the thread. */
+  close(): Promise<void>;
+}
+
+/** Source runs from .ts by type stripping, the published package from .js. */
+const WORKER = new URL(
+  import.meta.url.endsWith('.ts') ? './ledger-worker.ts' : './ledger-worker.js',
+  import.meta.url,
+);
+
+/**
+ * Starts the thread and opens the database in it. `onDeath` is called if the thread ends without
+ * being asked. Rejects with the error of the opening, such as DatabaseInUse.
+ */
+export async function startLedgerThread(
+  settings: WorkerSettings,
+  onDeath: (error: StoreUnavailable) => void,
+): Promise<LedgerThread> {
+  const worker = new Worker(WORKER, { workerData: settings });
+  const exited = Promise.withResolvers<void>();
+  let pending = Promise.withResolvers<FromWorker>();
+  let isOpen = false;
+  let death: StoreUnavailable | null = null;
+
+  const die = (cause: unknown): void => {
+    if (death !== null) return;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    death = new StoreUnavailable(`The ledger's thread ended: ${reason}`, 5, { cause });
+    pending.reject(death);
+    if (isOpen) onDeath(death);
+  };
+  worker.on('message', (message: FromWorker) => pending.resolve(message));
+  worker.on('messageerror', die);
+  worker.on('error', die);
+  worker.on('exit', (code) => {
+    die(`exit code ${code}`);
+    exited.resolve();
+  });
+
+  const first = await pending.promise;
+  if (first.kind === 'refused') {
+    await exited.promise;
+    throw openingError(first);
+  }
+  isOpen = true;
+  return {
+    async send(calls) {
+      if (death !== null) throw death;
+      pending = Promise.withResolvers();
+      worker.postMessage({ kind: 'batch', calls } satisfies ToWorker);
+      const reply = await pending.promise;
+      if (reply.kind !== 'outcomes') throw new StoreUnavailable(`Unexpected ${reply.kind}`);
+      return reply.outcomes;
+    },
+    async close() {
+      // From here on the end of the thread is what was asked for.
+      isOpen = false;
+      if (death === null) worker.postMessage({ kind: 'close' } satisfies ToWorker);
+      await exited.promise;
+    },
+  };
+}
+
+function openingError(failure: Failure): CoinslotError {
+  switch (failure.code) {
+    case 'database_in_use':
+      return new DatabaseInUse(failure.message);
+    case 'database_too_new':
+      return new DatabaseTooNew(failure.message);
+    case 'database_url_malformed':
+      return new DatabaseUrlMalformed(failure.message);
+    case 'database_not_opened':
+      return new DatabaseNotOpened(failure.message);
+    default:
+      return errorOf(failure);
+  }
+}

@@ -1,0 +1,49 @@
+/** The thread that owns the SQLite connection: takes batches, answers them, and never blocks the event loop. */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { connect } from '../storage/connect.ts';
+import type { Database } from '../storage/transaction.ts';
+import { failureOf } from './errors.ts';
+import type { FromWorker, ToWorker, WorkerSettings } from './ledger-thread.ts';
+import { runBatch } from './run-batch.ts';
+
+if (parentPort === null) throw new Error('This file runs only as a worker thread');
+const port = parentPort;
+const settings = workerData as WorkerSettings;
+
+const answer = (message: FromWorker): void => port.postMessage(message);
+
+async function open(): Promise<Database> {
+  const database = connect(settings);
+  try {
+    await database.migrate();
+    // Whoever held a lease on this file before us is dead: we hold the lock.
+    if (settings.exclusive) await database.transact('write', (tx) => tx.run('DELETE FROM lease'));
+    return database;
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+async function main(): Promise<void> {
+  let database: Database;
+  try {
+    database = await open();
+  } catch (error) {
+    answer({ kind: 'refused', ...failureOf(error) });
+    port.close();
+    return;
+  }
+  port.on('message', async (message: ToWorker) => {
+    if (message.kind === 'batch') {
+      answer({ kind: 'outcomes', outcomes: await runBatch(database, message.calls) });
+      return;
+    }
+    await database.close();
+    port.close();
+  });
+  answer({ kind: 'opened' });
+}
+
+await main();

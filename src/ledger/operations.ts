@@ -1,0 +1,107 @@
+/** Every operation of the ledger by its name. */
+
+import type { TransactMode } from '../storage/transaction.ts';
+import { findAnswer, forgetAnswers } from './answers.ts';
+import {
+  authenticateKey,
+  createKey,
+  findKey,
+  listKeys,
+  revokeKey,
+  rotateKey,
+  topUpKey,
+} from './api-keys.ts';
+import { audit } from './audit.ts';
+import { capture, release } from './capture.ts';
+import { abandonClaim, claim, promoteClaim } from './claim.ts';
+import { expose, holdExposure } from './hold-exposure.ts';
+import { freeRemaining, holdFree } from './hold-free.ts';
+import { holdPrepaid } from './hold-prepaid.ts';
+import { findJob, nextNonce, openJobs, replaceTransaction } from './jobs.ts';
+import { heartbeat, takeLapsed } from './leases.ts';
+import type { Operation, OperationName } from './operation.ts';
+import {
+  balances,
+  entries,
+  findByCredential,
+  findPayment,
+  listPayments,
+  sharedSecret,
+  stampMode,
+} from './records.ts';
+import { refundDue, settled, settlementFailed, settlementUnknown } from './settled.ts';
+
+export const operations: { readonly [Name in OperationName]: Operation<Name> } = {
+  holdPrepaid,
+  holdFree,
+  freeRemaining,
+  claim,
+  promoteClaim,
+  abandonClaim,
+  holdExposure,
+  capture,
+  release,
+  settled,
+  settlementUnknown,
+  expose,
+  settlementFailed,
+  refundDue,
+  replaceTransaction,
+  findPayment,
+  findByCredential,
+  findAnswer,
+  listPayments,
+  findJob,
+  openJobs,
+  nextNonce,
+  createKey,
+  findKey,
+  authenticateKey,
+  listKeys,
+  rotateKey,
+  revokeKey,
+  topUpKey,
+  balances,
+  entries,
+  audit,
+  heartbeat,
+  takeLapsed,
+  forgetAnswers,
+  sharedSecret,
+  stampMode,
+};
+
+/** Operations that only read; alone in a batch they take no write lock and no commit to disk. */
+const READS: ReadonlySet<OperationName> = new Set<OperationName>([
+  'freeRemaining',
+  'findPayment',
+  'findByCredential',
+  'findAnswer',
+  'listPayments',
+  'findJob',
+  'openJobs',
+  'nextNonce',
+  'findKey',
+  'authenticateKey',
+  'listKeys',
+  'balances',
+  'entries',
+  'audit',
+]);
+
+/** Reads that may take long: each gets a batch of its own, so that nobody's money waits behind its write lock. */
+const REPORTS: ReadonlySet<OperationName> = new Set<OperationName>([
+  'listPayments',
+  'balances',
+  'entries',
+  'audit',
+]);
+
+export function modeOf(names: Iterable<OperationName>): TransactMode {
+  for (const name of names) if (!READS.has(name)) return 'write';
+  return 'read';
+}
+
+export function isReport(name: OperationName): boolean {
+  return REPORTS.has(name);
+}
