@@ -1,11 +1,7 @@
 /** `coinslot demo`: a real local chain, an upstream, a gateway and a payer; every step is read back. */
 
-import { rmSync } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Command } from 'commander';
-import { parseConfig } from '../config.ts';
+import type { Config } from '../config.ts';
 import { systemClock } from '../core/clock.ts';
 import type { Ledger } from '../core/ports/ledger.ts';
 import { type SampleUpstream, startSampleUpstream } from '../devnet/sample-upstream.ts';
@@ -13,7 +9,9 @@ import { type EvmDevnet, startEvmDevnet } from '../devnet/start-evm-devnet.ts';
 import { createGateway } from '../gateway.ts';
 import { openLedger } from '../ledger/open-ledger.ts';
 import { serveNode } from '../serve/node.ts';
+import { writeDemoFiles } from './demo-files.ts';
 import { demoSteps } from './demo-steps.ts';
+import { loadConfigOf } from './options.ts';
 
 /** What the demo runs on; all of it local, all of it gone when it closes. */
 export interface DemoStage {
@@ -22,15 +20,14 @@ export interface DemoStage {
   readonly upstream: SampleUpstream;
   /** A second view of the gateway's ledger, as the CLI has it. */
   readonly ledger: Ledger;
-  readonly configFile: string | null;
+  /** Config of the running gateway, for the other commands. */
+  readonly configFile: string;
   /** Address that receives the payments. */
   readonly payTo: string;
   /** The account that pays. */
   readonly payer: { readonly address: string; readonly privateKey: string };
   close(): Promise<void>;
 }
-
-const PORT = 4020;
 
 export function registerDemo(program: Command): void {
   program
@@ -72,30 +69,32 @@ async function openStage(): Promise<DemoStage> {
     for (const closer of closers.splice(0).reverse()) await closer();
   };
   try {
-    const folder = await mkdtemp(join(tmpdir(), 'coinslot-demo-'));
-    closers.push(() => rmSync(folder, { recursive: true, force: true }));
     const chain = await startEvmDevnet();
     closers.push(() => chain.close());
     const upstream = await startSampleUpstream();
     closers.push(() => upstream.close());
     const [settler, earner, payer] = chain.accounts;
     if (!settler || !earner || !payer) throw new Error('the devnet has too few accounts');
-    const database = `sqlite:${join(folder, 'demo.db')}`;
-    const config = parseConfig(demoConfig(chain, upstream.url, database, earner.address), {
-      SETTLEMENT_KEY: settler.privateKey,
-    });
+    const files = await writeDemoFiles(chain, upstream.url, earner.address, settler.privateKey);
+    closers.push(() => files.remove());
+    const config = await loadConfigOf({ config: files.configFile });
     const gateway = await createGateway(config);
     closers.push(() => gateway.close());
     const server = await listen(gateway, config);
     closers.push(() => server.close());
-    const ledger = await openLedger({ url: database, clock: systemClock, exclusive: false });
+    const ledger = await openLedger({
+      url: config.database,
+      clock: systemClock,
+      exclusive: false,
+      onFatal: fail,
+    });
     closers.push(() => ledger.close());
     return {
       url: server.url,
       chain,
       upstream,
       ledger,
-      configFile: null,
+      configFile: files.configFile,
       payTo: earner.address,
       payer,
       close,
@@ -109,7 +108,7 @@ async function openStage(): Promise<DemoStage> {
 /** The usual port when it is free, any other when it is not. */
 async function listen(
   gateway: Awaited<ReturnType<typeof createGateway>>,
-  config: ReturnType<typeof parseConfig>,
+  config: Config,
 ): ReturnType<typeof serveNode> {
   const options = {
     host: '127.0.0.1',
@@ -119,36 +118,10 @@ async function listen(
     publicUrl: null,
   };
   try {
-    return await serveNode(gateway, { ...options, port: PORT });
+    return await serveNode(gateway, { ...options, port: config.listen.port });
   } catch {
     return await serveNode(gateway, { ...options, port: 0 });
   }
-}
-
-function demoConfig(chain: EvmDevnet, upstream: string, database: string, payTo: string): object {
-  return {
-    database,
-    upstreams: { api: { url: upstream } },
-    payments: {
-      free: { callsPerDay: 10, per: 'ip' },
-      prepaid: {},
-      x402: {
-        payTo: { eip155: payTo },
-        // biome-ignore lint/suspicious/noTemplateCurlyInString: the config replaces it from the environment
-        networks: { [chain.network]: { rpc: chain.rpcUrl, settleWith: '${SETTLEMENT_KEY}' } },
-      },
-    },
-    routes: {
-      'POST /summarize': { upstream: 'api', price: '$0.006', description: 'Summarise a text' },
-      'POST /memory/store': { upstream: 'api', price: '$0.002', description: 'Remember a text' },
-      'POST /broken': {
-        upstream: 'api',
-        price: '$0.01',
-        description: 'Always fails, so costs nothing',
-      },
-      'GET /health': { upstream: 'api', price: 'free' },
-    },
-  };
 }
 
 async function stayUp(stage: DemoStage, say: (line?: string) => void): Promise<void> {
@@ -166,11 +139,22 @@ It stays up until Ctrl-C. Try it:
   export WALLET_KEY=${stage.payer.privateKey}
   npx coinslot pay ${stage.url}/summarize -d '{"text":"One sentence. Another one."}' --max 0.01 --rpc ${stage.chain.rpcUrl}
 
+  # pay it from a prepaid key:
+  npx coinslot keys create --topup 1 --config ${stage.configFile}
+
+  # look at the books:
+  npx coinslot ledger entries --config ${stage.configFile}
+  npx coinslot payments list --config ${stage.configFile}
+
   # understand a 402:
-  npx coinslot inspect ${stage.url}/summarize -X POST
+  npx coinslot inspect POST ${stage.url}/summarize
 `);
   await new Promise<void>((resolve) => {
     process.once('SIGINT', () => resolve());
     process.once('SIGTERM', () => resolve());
   });
+}
+
+function fail(error: Error): never {
+  throw error;
 }
