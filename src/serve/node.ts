@@ -141,7 +141,9 @@ async function writeAnswer(response: ServerResponse, answer: Answer): Promise<vo
     }
     response.end();
   } catch {
-    response.destroy();
+    // The head still leaves: it names the payment that the client may want to look up.
+    response.flushHeaders();
+    response.socket?.destroySoon();
   }
 }
 

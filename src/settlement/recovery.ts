@@ -34,6 +34,7 @@ export interface Recovery {
 }
 
 const ANSWER_SWEEP_MS = 60_000;
+const RESOLVED_AT_ONCE = 100;
 
 export function createRecovery(options: RecoveryOptions): Recovery {
   const { ledger, clock, log, owner } = options;
@@ -45,9 +46,12 @@ export function createRecovery(options: RecoveryOptions): Recovery {
   const round = async (): Promise<void> => {
     const nowMs = clock.now();
     await ledger.heartbeat(owner, nowMs + options.leaseMs);
-    for (const payment of await ledger.takeLapsed(owner, nowMs)) await finish(options, payment);
+    for (const payment of await ledger.takeLapsed(owner, nowMs)) await giveBack(options, payment);
     for (const id of [...options.orphans]) await finishOrphan(options, id);
-    for (const job of await ledger.openJobs()) await resolveJob(options, job.paymentId);
+    await resolveAll(
+      options,
+      (await ledger.openJobs()).map((job) => job.paymentId),
+    );
     if (nowMs - sweptMs < ANSWER_SWEEP_MS) return;
     sweptMs = nowMs;
     await ledger.forgetAnswers(nowMs - options.replayTtlMs);
@@ -73,10 +77,9 @@ export function createRecovery(options: RecoveryOptions): Recovery {
   };
 }
 
-/** A payment whose owner died: before settlement its hold goes back, after capture the rail is asked. */
-async function finish(options: RecoveryOptions, payment: Payment): Promise<void> {
-  if (payment.state === 'captured' || payment.state === 'settlement_unknown')
-    return await resolveJob(options, payment.id);
+/** A payment whose owner died before its capture: the hold goes back. What was captured is an open job. */
+async function giveBack(options: RecoveryOptions, payment: Payment): Promise<void> {
+  if (payment.state === 'captured' || payment.state === 'settlement_unknown') return;
   await options.ledger.release({
     paymentId: payment.id,
     owner: options.owner,
@@ -92,8 +95,14 @@ async function finish(options: RecoveryOptions, payment: Payment): Promise<void>
 
 async function finishOrphan(options: RecoveryOptions, id: string): Promise<void> {
   const payment = await options.ledger.findPayment(id);
-  if (payment && payment.owner === options.owner) await finish(options, payment);
+  if (payment && payment.owner === options.owner) await giveBack(options, payment);
   options.orphans.delete(id);
+}
+
+/** Side by side, oldest first: a chain transaction may be waiting for the nonce of a later job here. */
+async function resolveAll(options: RecoveryOptions, ids: readonly string[]): Promise<void> {
+  for (let at = 0; at < ids.length; at += RESOLVED_AT_ONCE)
+    await Promise.all(ids.slice(at, at + RESOLVED_AT_ONCE).map((id) => resolveJob(options, id)));
 }
 
 async function resolveJob(options: RecoveryOptions, id: string): Promise<void> {

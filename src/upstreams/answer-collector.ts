@@ -91,6 +91,8 @@ export class AnswerCollector implements Dispatcher.DispatchHandler {
         done(error);
       },
     });
+    // It may break before its reader comes; the reader is told then, and nobody else needs to know.
+    stream.on('error', () => {});
     this.#stream = stream;
     for (const chunk of this.#chunks) if (!stream.push(chunk)) controller.pause();
     this.#chunks = [];

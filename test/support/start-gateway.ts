@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test';
 import { type ConfigInput, parseConfig } from '../../src/config.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import type { Ledger } from '../../src/core/ports/ledger.ts';
+import { devnetAccount } from '../../src/devnet/start-evm-devnet.ts';
 import { createGateway, type Gateway, type GatewayOptions } from '../../src/gateway.ts';
 import { openLedger } from '../../src/ledger/open-ledger.ts';
 import { serveNode } from '../../src/serve/node.ts';
@@ -29,6 +30,9 @@ export async function tempDatabase(t: TestContext): Promise<string> {
   return `sqlite:${join(folder, 'test.db')}`;
 }
 
+/** What `${SETTLEMENT_KEY}` in a test's config stands for: the first account of every devnet. */
+const ENV = { SETTLEMENT_KEY: devnetAccount(0).privateKey };
+
 /** Closes itself at the end of the test, which fails if a hold is still open then. */
 export async function startGateway(
   t: TestContext,
@@ -44,7 +48,7 @@ async function startOn(
   input: TestConfig,
   options: GatewayOptions,
 ): Promise<TestGateway> {
-  const config = parseConfig({ ...input, database }, {});
+  const config = parseConfig({ ...input, database }, ENV);
   const gateway = await createGateway(config, options);
   const server = await serveNode(gateway, {
     host: '127.0.0.1',

@@ -129,6 +129,26 @@ test('a broken stream throws for its reader instead of ending', async (t) => {
   }, UpstreamFailed);
 });
 
+test('a stream that breaks before anybody reads it harms nobody, and its reader learns of it', async (t) => {
+  let broken: (() => void) | undefined;
+  const upstreamBroken = new Promise<void>((resolve) => {
+    broken = resolve;
+  });
+  const upstream = await upstreamFor(t, (_request, response) => {
+    response.on('close', () => broken?.());
+    response.setHeader('content-type', 'text/event-stream');
+    response.write('data: 1\n\n');
+    setImmediate(() => response.destroy());
+  });
+  const { body } = await upstream.send(requestFor());
+  await upstreamBroken;
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(isStream(body));
+  await assert.rejects(async () => {
+    for await (const _chunk of body);
+  }, UpstreamFailed);
+});
+
 test("an upstream that never answers, or never ends, is a time-out by the route's limit", async (t) => {
   const upstream = await upstreamFor(t, (request, response) => {
     if (request.url?.includes('body')) response.write('x');
