@@ -95,6 +95,7 @@ export async function createGateway(
         replayBytes: config.replay.maxBytes,
       },
       exposure: config.exposure,
+      corsOrigins: config.cors.origins.includes('*') ? null : new Set(config.cors.origins),
       keyOf: (exchange) => authenticateKey(ledger, exchange),
       orphans: new Set(),
     };

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { payFetch, privateKeyWallet } from '../client/index.ts';
 import { formatUsd, parseUsd } from '../core/money.ts';
 import { newApiKey } from '../rails/prepaid/protocol.ts';
-import type { DemoStage } from './demo.ts';
+import type { DemoStage } from './demo-stage.ts';
 
 export interface DemoStep {
   readonly title: string;

@@ -2,7 +2,7 @@
 
 import { CoinslotError, Overloaded } from '../core/errors.ts';
 import { type Answer, type Exchange, isStream } from '../core/exchange.ts';
-import { preflightAnswer, problemAnswer } from './answers.ts';
+import { forOrigin, preflightAnswer, problemAnswer } from './answers.ts';
 import { handleRequest } from './handle-request.ts';
 import { answerOwnRoute, isOwnRoute } from './own-routes.ts';
 import type { RequestParts } from './parts.ts';
@@ -21,7 +21,7 @@ export function createAnswerExchange(parts: RequestParts): AnswerExchange {
       leave = () => {};
     };
     try {
-      const answer = await dispatch(parts, exchange);
+      const answer = forOrigin(await dispatch(parts, exchange), parts.corsOrigins, exchange);
       if (!isStream(answer.body)) return answer;
       const body = untilRead(answer.body, leave);
       leave = () => {};
@@ -32,7 +32,7 @@ export function createAnswerExchange(parts: RequestParts): AnswerExchange {
           { error, method: exchange.method, target: exchange.target },
           'the gateway failed',
         );
-      return problemAnswer(error);
+      return forOrigin(problemAnswer(error), parts.corsOrigins, exchange);
     } finally {
       leave();
     }

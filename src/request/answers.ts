@@ -1,7 +1,13 @@
 /** Answers that the gateway writes itself: problems, JSON, preflights; and the headers every answer carries. */
 
 import { CoinslotError } from '../core/errors.ts';
-import { type Answer, filterHeaders, findHeader, type HeaderList } from '../core/exchange.ts';
+import {
+  type Answer,
+  type Exchange,
+  filterHeaders,
+  findHeader,
+  type HeaderList,
+} from '../core/exchange.ts';
 import type { StoredAnswer } from '../core/payment.ts';
 
 const EXPOSED = [
@@ -103,6 +109,21 @@ export function withGatewayHeaders(upstream: HeaderList, receipt: HeaderList): s
   if (!ownCors) kept.push('Access-Control-Allow-Origin', '*');
   kept.push('Access-Control-Expose-Headers', EXPOSED, ...receipt);
   return kept;
+}
+
+/** Where only some origins may read our answers, names the asking one, or none. */
+export function forOrigin(
+  answer: Answer,
+  origins: ReadonlySet<string> | null,
+  exchange: Exchange,
+): Answer {
+  if (origins === null) return answer;
+  const headers = filterHeaders(answer.headers, (name) => name !== 'access-control-allow-origin');
+  const origin = exchange.header('origin');
+  headers.push('Vary', 'Origin');
+  if (origin !== undefined && origins.has(origin))
+    headers.push('Access-Control-Allow-Origin', origin);
+  return { ...answer, headers };
 }
 
 /** What of an answer is kept for its payer: everything but a body that is too large. */

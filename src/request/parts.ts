@@ -34,6 +34,8 @@ export interface RequestParts {
     /** Answers up to this size are kept for replay. */
     readonly replayBytes: number;
   };
+  /** Web origins whose pages may read our answers; null for all. */
+  readonly corsOrigins: ReadonlySet<string> | null;
   readonly exposure: { readonly perPayer: bigint; readonly perNetwork: bigint };
   /** The API key that a request shows, authenticated; null when it shows none. Throws KeyUnknown. */
   readonly keyOf: (exchange: Exchange) => Promise<ApiKey | null>;

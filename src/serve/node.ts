@@ -43,7 +43,10 @@ export async function serveNode(
     connectionsCheckingInterval: 2_000,
     keepAliveTimeout: 65_000,
   });
+  let closing = false;
   const serve = (request: IncomingMessage, response: ServerResponse, waits: boolean): void => {
+    // A connection that is kept alive would otherwise outlive its last answer until the grace is over.
+    response.on('close', () => closing && server.closeIdleConnections());
     const exchange = new NodeExchange(request, response, remoteOf, waits);
     void gateway.handle(exchange).then((answer) => writeAnswer(response, answer));
   };
@@ -54,7 +57,13 @@ export async function serveNode(
   await once(server, 'listening');
   const { address, family, port } = server.address() as AddressInfo;
   const host = family === 'IPv6' ? `[${address}]` : address;
-  return { url: `http://${host}:${port}`, close: (graceMs = 0) => closeServer(server, graceMs) };
+  return {
+    url: `http://${host}:${port}`,
+    close(graceMs = 0) {
+      closing = true;
+      return closeServer(server, graceMs);
+    },
+  };
 }
 
 async function closeServer(server: Server, graceMs: number): Promise<void> {
