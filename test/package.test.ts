@@ -126,9 +126,9 @@ describe('the packed package', () => {
       `import { createGateway, defineConfig, parseConfig, type Gateway } from 'coinslot';
        import { payFetch, privateKeyWallet } from 'coinslot/client';
        export const gateway: Promise<Gateway> = createGateway(parseConfig(defineConfig({ upstreams: {}, routes: {} }), {}));
-       export const paying: typeof fetch = payFetch(fetch, { wallet: privateKeyWallet('0x01') });
-       // @ts-expect-error: a wallet is no number; without types this line would be one mistake too few
-       payFetch(fetch, { wallet: 7 });`,
+       export const paying: typeof fetch = payFetch(fetch, { wallet: privateKeyWallet('0x01'), budget: { perCall: '$1' } });
+       // @ts-expect-error: a wallet is no number; an entry without types would let it pass
+       payFetch(fetch, { wallet: 7, budget: { perCall: '$1' } });`,
       { types: [], typeRoots: [join(ROOT, 'node_modules/@types')] },
     );
   });
@@ -147,8 +147,7 @@ describe('the packed package', () => {
          },
        });
        const { payFetch, privateKeyWallet } = await import('coinslot/client');
-       privateKeyWallet('0x' + '11'.repeat(32));
-       payFetch(fetch, { wallet: privateKeyWallet('0x' + '11'.repeat(32)) });
+       payFetch(fetch, { wallet: privateKeyWallet('0x' + '11'.repeat(32)), budget: { perCall: '$0.01' } });
        console.log(JSON.stringify(loaded));`,
     );
     const loaded = JSON.parse(output) as string[];
@@ -166,7 +165,7 @@ describe('the packed package', () => {
     typeCheck(
       payerFolder,
       `import { payFetch, privateKeyWallet } from 'coinslot/client';
-       export const paying: typeof fetch = payFetch(fetch, { wallet: privateKeyWallet('0x01') });`,
+       export const paying: typeof fetch = payFetch(fetch, { wallet: privateKeyWallet('0x01'), budget: { perCall: '$1' } });`,
       { types: [], lib: ['es2024', 'dom'] },
     );
   });

@@ -44,7 +44,7 @@ CREATE TABLE payment (
   expires_at_ms INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX payment_by_payer ON payment (payer);
+CREATE INDEX payment_by_payer ON payment (payer, created_at_ms);
 CREATE INDEX payment_by_time ON payment (created_at_ms);
 -- The conditions of the following indexes stand word for word in src/ledger/payment-row.ts.
 CREATE INDEX payment_open ON payment (owner)

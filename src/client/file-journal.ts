@@ -12,9 +12,9 @@ const SCHEMA = `
     id TEXT PRIMARY KEY,
     day TEXT NOT NULL,
     amount INTEGER NOT NULL CHECK (amount >= 0),
-    state TEXT NOT NULL CHECK (state IN ('reserved', 'sent', 'paid', 'refused', 'unknown')),
+    state TEXT NOT NULL CHECK (state IN ('held', 'sent', 'paid', 'refused', 'unknown')),
     owner TEXT NOT NULL,
-    reserved_at_ms INTEGER NOT NULL,
+    held_at_ms INTEGER NOT NULL,
     method TEXT, url TEXT, request_key TEXT, header_name TEXT, header_value TEXT,
     network TEXT, asset TEXT, payer TEXT, pay_to TEXT, nonce TEXT, valid_before_ms INTEGER
   ) STRICT;
@@ -61,7 +61,7 @@ export function fileJournal(path: string): Journal {
   }
 
   return {
-    reserve: ({ id, amount, perDay, nowMs }) =>
+    hold: ({ id, amount, perDay, nowMs }) =>
       run((store) =>
         transact(store.database, () => {
           const day = utcDay(nowMs);
@@ -69,16 +69,16 @@ export function fileJournal(path: string): Journal {
           if (perDay !== null && spent + amount > perDay) return { outcome: 'exceeded', spent };
           store.database
             .prepare(
-              `INSERT INTO payments (id, day, amount, state, owner, reserved_at_ms)
-               VALUES (?, ?, ?, 'reserved', ?, ?)`,
+              `INSERT INTO payments (id, day, amount, state, owner, held_at_ms)
+               VALUES (?, ?, ?, 'held', ?, ?)`,
             )
             .run(id, day, amount, store.self.owner, nowMs);
-          return { outcome: 'reserved' };
+          return { outcome: 'held' };
         }),
       ),
     release: (id) =>
       run(({ database }) => {
-        database.prepare(`DELETE FROM payments WHERE id = ? AND state = 'reserved'`).run(id);
+        database.prepare(`DELETE FROM payments WHERE id = ? AND state = 'held'`).run(id);
       }),
     signed: (id, payment) => run(({ database }) => writeSigned(database, id, payment)),
     finish: (id, outcome) =>
@@ -163,7 +163,7 @@ function writeSigned(database: DatabaseSync, id: string, payment: SignedPayment)
       payment.validBeforeMs,
       id,
     );
-  if (BigInt(written.changes) !== 1n) throw new Error(`it lost the reservation ${id}`);
+  if (BigInt(written.changes) !== 1n) throw new Error(`it lost the hold ${id}`);
 }
 
 function takeUnknown(
@@ -174,7 +174,7 @@ function takeUnknown(
   const rows = database
     .prepare(
       `SELECT * FROM payments WHERE request_key = ? AND state IN ('sent', 'unknown')
-       AND valid_before_ms > ? ORDER BY reserved_at_ms`,
+       AND valid_before_ms > ? ORDER BY held_at_ms`,
     )
     .all(requestKey, nowMs);
   for (const row of rows) {

@@ -13,10 +13,10 @@ export {
 } from './errors.ts';
 export { fileJournal } from './file-journal.ts';
 export {
+  type BudgetHold,
   type Journal,
   memoryJournal,
   type PaymentOutcome,
-  type Reservation,
   type SignedPayment,
 } from './journal.ts';
 export { type PayFetchOptions, type PaymentEvent, payFetch } from './pay-fetch.ts';

@@ -26,8 +26,8 @@ export interface SignedPayment {
   readonly validBeforeMs: number;
 }
 
-export type Reservation =
-  | { readonly outcome: 'reserved' }
+export type BudgetHold =
+  | { readonly outcome: 'held' }
   /** USD atoms already counted today. */
   | { readonly outcome: 'exceeded'; readonly spent: bigint };
 
@@ -42,13 +42,13 @@ export type PaymentOutcome = 'paid' | 'refused' | 'unknown';
 /** Where payments are remembered; every method is atomic, also against other users of the same journal. */
 export interface Journal {
   /** Counts the amount against the UTC day of `nowMs` if the day stays within `perDay` (USD atoms; null for no limit). */
-  reserve(reservation: {
+  hold(hold: {
     readonly id: string;
     readonly amount: bigint;
     readonly perDay: bigint | null;
     readonly nowMs: number;
-  }): Promise<Reservation>;
-  /** Forgets a reservation for which nothing was signed. */
+  }): Promise<BudgetHold>;
+  /** Forgets a hold for which nothing was signed. */
   release(id: string): Promise<void>;
   /** Remembers what was signed, before it is sent. */
   signed(id: string, payment: SignedPayment): Promise<void>;
@@ -68,7 +68,7 @@ export const EXPIRY_MARGIN_MS = 60_000;
 interface Entry {
   readonly day: string;
   readonly amount: bigint;
-  state: 'reserved' | 'sent' | PaymentOutcome;
+  state: 'held' | 'sent' | PaymentOutcome;
   payment: SignedPayment | null;
 }
 
@@ -86,7 +86,7 @@ export function memoryJournal(): Journal {
   }
 
   return {
-    async reserve({ id, amount, perDay, nowMs }) {
+    async hold({ id, amount, perDay, nowMs }) {
       prune(nowMs);
       const day = utcDay(nowMs);
       if (perDay !== null) {
@@ -94,8 +94,8 @@ export function memoryJournal(): Journal {
         for (const entry of entries.values()) if (entry.day === day) spent += entry.amount;
         if (spent + amount > perDay) return { outcome: 'exceeded', spent };
       }
-      entries.set(id, { day, amount, state: 'reserved', payment: null });
-      return { outcome: 'reserved' };
+      entries.set(id, { day, amount, state: 'held', payment: null });
+      return { outcome: 'held' };
     },
     async release(id) {
       entries.delete(id);

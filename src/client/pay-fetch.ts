@@ -153,7 +153,7 @@ async function signedPaymentFor(
   if (open) return { ...open, wasSent: true };
 
   const chosen = chooseOffer(read, payer.budget, request.url, response);
-  const id = await reserve(payer, chosen, response);
+  const id = await holdBudget(payer, chosen, response);
   try {
     const credential = await signOffer({
       ...chosen,
@@ -173,19 +173,23 @@ async function signedPaymentFor(
 }
 
 /** Counts the price against the budget before anything is signed, so that parallel calls can't overspend together. */
-async function reserve(payer: Payer, { offer }: ChosenOffer, response: Response): Promise<string> {
+async function holdBudget(
+  payer: Payer,
+  { offer }: ChosenOffer,
+  response: Response,
+): Promise<string> {
   const { budget, journal } = payer;
   const price = offer.amount;
   const id = newId('spend', payer.random);
-  const reserved = await journal.reserve({
+  const held = await journal.hold({
     id,
     amount: price,
     perDay: budget.perDay,
     nowMs: payer.clock.now(),
   });
-  if (reserved.outcome === 'exceeded') {
+  if (held.outcome === 'exceeded') {
     const limit = formatUsd(budget.perDay ?? 0n);
-    const detail = `The call costs ${formatUsd(price)}; ${formatUsd(reserved.spent)} of the ${limit} for today are spent or in flight.`;
+    const detail = `The call costs ${formatUsd(price)}; ${formatUsd(held.spent)} of the ${limit} for today are spent or in flight.`;
     throw new BudgetExceeded('perDay', price, limit, detail, response);
   }
   return id;

@@ -1,8 +1,8 @@
-import { privateKeyToAddress } from 'viem/accounts';
-import { keccak256, toHex } from 'viem/utils';
+import { addressOfPrivateKey, type Hex } from '../chains/evm/sign.ts';
 import { type AnvilProcess, findAnvil, startAnvil } from './anvil-process.ts';
+import { keccakText } from './calldata.ts';
 import { rpcBatch } from './json-rpc.ts';
-import { type Hex, mintUsdc, placeUsdc, readUsdcBalance, USDC } from './usdc.ts';
+import { mintUsdc, placeUsdc, readUsdcBalance, USDC } from './usdc.ts';
 
 export interface DevnetAccount {
   readonly address: Hex;
@@ -103,6 +103,6 @@ function evmDevnet(
 }
 
 export function devnetAccount(index: number): DevnetAccount {
-  const privateKey = keccak256(toHex(`coinslot devnet account ${index}`));
-  return { privateKey, address: privateKeyToAddress(privateKey) };
+  const privateKey = keccakText(`coinslot devnet account ${index}`);
+  return { privateKey, address: addressOfPrivateKey(privateKey) };
 }

@@ -1,18 +1,15 @@
-import { encodeFunctionData, keccak256, pad, parseAbi, toHex } from 'viem/utils';
+import { balanceOf, MULTICALL3, wordOfHex } from '../chains/evm/contract-calls.ts';
+import type { Hex } from '../chains/evm/sign.ts';
+import { calldata, keccakText } from './calldata.ts';
 import fiatToken from './contracts/fiat-token.json' with { type: 'json' };
 import multicall from './contracts/multicall3.json' with { type: 'json' };
 import { type RpcCall, rpcBatch } from './json-rpc.ts';
-
-export type Hex = `0x${string}`;
 
 /** Where Circle's USDC lives on the two chains, and the EIP-712 domain name it signs under there. */
 export const USDC = {
   8453: { address: '0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913', name: 'USD Coin' },
   84532: { address: '0x036CbD53842c5426634e7929541eC2318f3dCF7e', name: 'USDC' },
 } as const;
-
-/** The address of Multicall3 on every chain. */
-export const MULTICALL3: Hex = '0xcA11bde05977b3631167028862bE2a173976CA11';
 
 /** Owner, minter and every other office of the devnet's token; anvil signs for it, nobody has its key. */
 const ISSUER = addressOf('issuer');
@@ -22,16 +19,6 @@ const SIGNATURE_CHECKER = addressOf('SignatureChecker');
 
 const MINTABLE = 2n ** 200n;
 const ETHER = 10n ** 18n;
-
-const ABI = parseAbi([
-  'function initialize(string name, string symbol, string currency, uint8 decimals, address masterMinter, address pauser, address blacklister, address owner)',
-  'function initializeV2(string name)',
-  'function initializeV2_1(address lostAndFound)',
-  'function initializeV2_2(address[] blacklist, string symbol)',
-  'function configureMinter(address minter, uint256 allowance)',
-  'function mint(address to, uint256 amount)',
-  'function balanceOf(address account) view returns (uint256)',
-]);
 
 /** Puts Circle's token and Multicall3 at their real addresses, and gives every account ETH and USDC. */
 export async function placeUsdc(
@@ -45,19 +32,19 @@ export async function placeUsdc(
   await rpcBatch(rpcUrl, [
     { method: 'anvil_setLoggingEnabled', params: [false] },
     ...codeCalls(address),
-    ...funded.map((account) => call('anvil_setBalance', account, toHex(10_000n * ETHER))),
+    ...funded.map((account) => call('anvil_setBalance', account, quantity(10_000n * ETHER))),
     call('anvil_impersonateAccount', ISSUER),
   ]);
+  const office = ISSUER;
   const setUp: Hex[] = [
-    encodeFunctionData({
-      abi: ABI,
-      functionName: 'initialize',
-      args: [name, 'USDC', 'USD', 6, ISSUER, ISSUER, ISSUER, ISSUER],
-    }),
-    encodeFunctionData({ abi: ABI, functionName: 'initializeV2', args: [name] }),
-    encodeFunctionData({ abi: ABI, functionName: 'initializeV2_1', args: [ISSUER] }),
-    encodeFunctionData({ abi: ABI, functionName: 'initializeV2_2', args: [[], 'USDC'] }),
-    encodeFunctionData({ abi: ABI, functionName: 'configureMinter', args: [ISSUER, MINTABLE] }),
+    calldata(
+      'initialize(string,string,string,uint8,address,address,address,address)',
+      ...[name, 'USDC', 'USD', 6n, office, office, office, office],
+    ),
+    calldata('initializeV2(string)', name),
+    calldata('initializeV2_1(address)', office),
+    calldata('initializeV2_2(address[],string)', [], 'USDC'),
+    calldata('configureMinter(address,uint256)', office, MINTABLE),
     ...accounts.map((account) => mintData(account, atomsEach)),
   ];
   // The nonces keep the order; the batch itself runs side by side and answers when all are mined.
@@ -85,11 +72,7 @@ export async function readUsdcBalance(
   asset: Hex,
   address: string,
 ): Promise<bigint> {
-  const data = encodeFunctionData({
-    abi: ABI,
-    functionName: 'balanceOf',
-    args: [address as Hex],
-  });
+  const data = `0x${balanceOf(address as Hex)}`;
   const [balance] = await rpcBatch(rpcUrl, [call('eth_call', { to: asset, data }, 'latest')]);
   return BigInt(String(balance));
 }
@@ -106,29 +89,37 @@ function codeCalls(usdc: Hex): RpcCall[] {
     call('anvil_setCode', SIGNATURE_CHECKER, checker),
     call('anvil_setCode', IMPLEMENTATION, token),
     call('anvil_setCode', usdc, fiatToken.fiatTokenProxy),
-    call('anvil_setStorageAt', usdc, proxySlot('implementation'), pad(IMPLEMENTATION)),
-    call('anvil_setStorageAt', usdc, proxySlot('admin'), pad(PROXY_ADMIN)),
+    call('anvil_setStorageAt', usdc, proxySlot('implementation'), storageWord(IMPLEMENTATION)),
+    call('anvil_setStorageAt', usdc, proxySlot('admin'), storageWord(PROXY_ADMIN)),
   ];
 }
 
 /** FiatTokenProxy keeps its two fields where ZeppelinOS put them, before EIP-1967. */
 function proxySlot(field: 'implementation' | 'admin'): Hex {
-  return keccak256(toHex(`org.zeppelinos.proxy.${field}`));
+  return keccakText(`org.zeppelinos.proxy.${field}`);
 }
 
 function addressOf(what: string): Hex {
-  return `0x${keccak256(toHex(`coinslot devnet ${what}`)).slice(-40)}`;
+  return `0x${keccakText(`coinslot devnet ${what}`).slice(-40)}`;
+}
+
+function storageWord(address: Hex): Hex {
+  return `0x${wordOfHex(address)}`;
+}
+
+function quantity(value: bigint): Hex {
+  return `0x${value.toString(16)}`;
 }
 
 function mintData(to: Hex, atoms: bigint): Hex {
-  return encodeFunctionData({ abi: ABI, functionName: 'mint', args: [to, atoms] });
+  return calldata('mint(address,uint256)', to, atoms);
 }
 
 function sendCall(to: Hex, data: Hex, nonce?: number): RpcCall {
-  const fields = { from: ISSUER, to, data, gas: toHex(1_000_000) };
+  const fields = { from: ISSUER, to, data, gas: quantity(1_000_000n) };
   return call(
     'eth_sendTransactionSync',
-    nonce === undefined ? fields : { ...fields, nonce: toHex(nonce) },
+    nonce === undefined ? fields : { ...fields, nonce: quantity(BigInt(nonce)) },
   );
 }
 

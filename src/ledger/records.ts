@@ -28,7 +28,7 @@ export const listPayments: Operation<'listPayments'> = async (tx, _context, filt
   where.equal('payer', filter.payer);
   where.atLeast('created_at_ms', filter.sinceMs);
   const rows = await tx.all(
-    `SELECT ${COLUMNS} FROM payment ${where.sql()} ORDER BY seq DESC LIMIT ?`,
+    `SELECT ${COLUMNS} FROM payment ${where.sql()} ORDER BY created_at_ms DESC, seq DESC LIMIT ?`,
     [...where.values, bounded(filter.limit)],
   );
   return rows.map(readPayment);

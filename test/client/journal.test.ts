@@ -53,28 +53,28 @@ const kinds: [string, (folder: TemporaryFolder) => Journal][] = [
 
 for (const [kind, open] of kinds)
   describe(`a journal ${kind}`, () => {
-    test('counts reservations and payments of the UTC day against its limit', async () => {
+    test('counts holds and payments of the UTC day against its limit', async () => {
       using folder = new TemporaryFolder();
       const journal = open(folder);
-      const reserve = (id: string, amount: bigint, nowMs = NOW) =>
-        journal.reserve({ id, amount, perDay: 100n, nowMs });
-      assert.deepEqual(await reserve('a', 60n), { outcome: 'reserved' });
-      assert.deepEqual(await reserve('b', 41n), { outcome: 'exceeded', spent: 60n });
-      assert.deepEqual(await reserve('c', 40n), { outcome: 'reserved' });
-      assert.deepEqual(await reserve('d', 1n), { outcome: 'exceeded', spent: 100n });
+      const hold = (id: string, amount: bigint, nowMs = NOW) =>
+        journal.hold({ id, amount, perDay: 100n, nowMs });
+      assert.deepEqual(await hold('a', 60n), { outcome: 'held' });
+      assert.deepEqual(await hold('b', 41n), { outcome: 'exceeded', spent: 60n });
+      assert.deepEqual(await hold('c', 40n), { outcome: 'held' });
+      assert.deepEqual(await hold('d', 1n), { outcome: 'exceeded', spent: 100n });
       await journal.release('c');
       await journal.signed('a', signed());
       await journal.finish('a', 'paid');
-      assert.deepEqual(await reserve('e', 41n), { outcome: 'exceeded', spent: 60n });
-      assert.deepEqual(await reserve('f', 100n, NOW + DAY_MS), { outcome: 'reserved' });
+      assert.deepEqual(await hold('e', 41n), { outcome: 'exceeded', spent: 60n });
+      assert.deepEqual(await hold('f', 100n, NOW + DAY_MS), { outcome: 'held' });
       await journal.close();
     });
 
     test('counts without a limit what a limit set later must see', async () => {
       using folder = new TemporaryFolder();
       const journal = open(folder);
-      await journal.reserve({ id: 'a', amount: 2n ** 60n, perDay: null, nowMs: NOW });
-      const outcome = await journal.reserve({ id: 'b', amount: 1n, perDay: 5n, nowMs: NOW });
+      await journal.hold({ id: 'a', amount: 2n ** 60n, perDay: null, nowMs: NOW });
+      const outcome = await journal.hold({ id: 'b', amount: 1n, perDay: 5n, nowMs: NOW });
       assert.deepEqual(outcome, { outcome: 'exceeded', spent: 2n ** 60n });
       await journal.close();
     });
@@ -82,7 +82,7 @@ for (const [kind, open] of kinds)
     test('hands an unknown payment to one repeat of its request until it expires', async () => {
       using folder = new TemporaryFolder();
       const journal = open(folder);
-      await journal.reserve({ id: 'a', amount: 60n, perDay: null, nowMs: NOW });
+      await journal.hold({ id: 'a', amount: 60n, perDay: null, nowMs: NOW });
       await journal.signed('a', signed());
       assert.equal(await journal.takeUnknown('k1', NOW), null, 'in flight');
       await journal.finish('a', 'unknown');
@@ -98,13 +98,13 @@ for (const [kind, open] of kinds)
     test('counts a refused payment until its signature has expired', async () => {
       using folder = new TemporaryFolder();
       const journal = open(folder);
-      const reserve = (id: string, nowMs: number) =>
-        journal.reserve({ id, amount: 60n, perDay: 100n, nowMs });
-      await reserve('a', NOW);
+      const hold = (id: string, nowMs: number) =>
+        journal.hold({ id, amount: 60n, perDay: 100n, nowMs });
+      await hold('a', NOW);
       await journal.signed('a', signed());
       await journal.finish('a', 'refused');
-      assert.equal((await reserve('b', NOW + 119_000)).outcome, 'exceeded');
-      assert.equal((await reserve('c', NOW + 121_000)).outcome, 'reserved');
+      assert.equal((await hold('b', NOW + 119_000)).outcome, 'exceeded');
+      assert.equal((await hold('c', NOW + 121_000)).outcome, 'held');
       await journal.close();
     });
   });
@@ -112,14 +112,14 @@ for (const [kind, open] of kinds)
 test('a file journal is private to its user and remembers across openings', async () => {
   using folder = new TemporaryFolder();
   const first = fileJournal(folder.file());
-  await first.reserve({ id: 'a', amount: 60n, perDay: 100n, nowMs: NOW });
+  await first.hold({ id: 'a', amount: 60n, perDay: 100n, nowMs: NOW });
   await first.signed('a', signed());
   await first.finish('a', 'unknown');
   await first.close();
   assert.equal(statSync(folder.file()).mode & 0o777, 0o600);
   const second = fileJournal(folder.file());
   assert.equal(
-    (await second.reserve({ id: 'b', amount: 60n, perDay: 100n, nowMs: NOW })).outcome,
+    (await second.hold({ id: 'b', amount: 60n, perDay: 100n, nowMs: NOW })).outcome,
     'exceeded',
   );
   assert.deepEqual((await second.takeUnknown('k1', NOW))?.payment, signed());

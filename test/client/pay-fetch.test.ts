@@ -387,7 +387,7 @@ test('extensions are echoed, and payment-identifier gets an id', async () => {
   );
 });
 
-test('a wallet that fails to sign gives the reserved budget back', async () => {
+test('a wallet that fails to sign gives the held budget back', async () => {
   await using server = await servePaid();
   let failing = true;
   const flaky: Wallet = {

@@ -176,6 +176,17 @@ test('a refusal of a signature that was sent before proves nothing: it may be re
   }
 });
 
+test('a repeated call whose signature is refused stays unknown, and still nothing new is signed', async () => {
+  await using server = await servePaid(
+    acting(loseConnection, (_request, response) => demand(response)),
+  );
+  const { fetch402 } = payer({ resendsMax: 0 });
+  for (let call = 0; call < 3; call++)
+    await assert.rejects(fetch402(server.url), PaymentOutcomeUnknown);
+  assert.equal(server.paid().length, 3);
+  assert.equal(new Set(headersOf(server)).size, 1);
+});
+
 test('a failure for which the gateway says that nothing was taken is returned at once', async () => {
   const refused = encodeHeader({
     success: false,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
+import { configReference } from '../../scripts/config-reference.ts';
 import { configJsonSchema } from '../../src/config/schema.ts';
 
 describe('the JSON Schema of the config', () => {
@@ -8,6 +9,11 @@ describe('the JSON Schema of the config', () => {
     const file = new URL('../../schema/coinslot.schema.json', import.meta.url);
     const committed: unknown = JSON.parse(await readFile(file, 'utf8'));
     assert.deepEqual(committed, JSON.parse(JSON.stringify(configJsonSchema())));
+  });
+
+  it('is what the reference in the docs says; npm run schema writes it', async () => {
+    const page = await readFile(new URL('../../docs/configuration.md', import.meta.url), 'utf8');
+    assert.equal(page.split('<!-- reference -->')[1]?.trim(), configReference());
   });
 
   it('knows every key of the price list and refuses others', () => {

@@ -38,7 +38,7 @@ async function connectionEnd(rpcUrl: string): Promise<{ gone: Promise<unknown> }
   const socket = connect(Number(new URL(rpcUrl).port), '127.0.0.1');
   socket.on('error', () => {});
   await once(socket, 'connect');
-  return { gone: once(socket, 'close') };
+  return { gone: new Promise((resolve) => socket.once('close', resolve)) };
 }
 
 async function freePort(): Promise<number> {

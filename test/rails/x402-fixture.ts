@@ -17,7 +17,7 @@ import type { Authorization, Demand, Offers, Rail } from '../../src/core/ports/r
 import type { Route } from '../../src/core/route.ts';
 import type { DevnetAccount, EvmDevnet } from '../../src/devnet/start-evm-devnet.ts';
 import { openLedger } from '../../src/ledger/open-ledger.ts';
-import type { X402NetworkConfig } from '../../src/rails/x402/config.ts';
+import type { X402Config, X402NetworkConfig } from '../../src/rails/x402/config.ts';
 import {
   decodePaymentRequired,
   encodeHeader,
@@ -58,6 +58,8 @@ export interface PresentOptions {
 
 export type DeskOptions = Partial<Omit<X402RailOptions, 'config'>> & {
   readonly network?: Partial<X402NetworkConfig>;
+  /** Networks beside that of the devnet. */
+  readonly networks?: Readonly<Record<string, unknown>>;
   readonly route?: Partial<Route>;
   readonly quoteTtlMs?: number;
 };
@@ -110,7 +112,10 @@ export async function openDesk(
     ledger,
     config: {
       payTo: { eip155: PAY_TO },
-      networks: { [devnet.network]: { rpc: devnet.rpcUrl, pollMs: 10, ...network } },
+      networks: {
+        [devnet.network]: { rpc: devnet.rpcUrl, pollMs: 10, ...network },
+        ...(options.networks as X402Config['networks']),
+      },
     },
   });
   t.after(() => rail.close());
@@ -192,8 +197,7 @@ export function signOffer(
     to: signing.to ?? (offer.payTo as Hex),
     value: signing.value ?? BigInt(offer.amount),
     validAfter: signing.validAfter ?? 0n,
-    validBefore:
-      signing.validBefore ?? BigInt(Math.floor(nowMs / 1000) + offer.maxTimeoutSeconds),
+    validBefore: signing.validBefore ?? BigInt(Math.floor(nowMs / 1000) + offer.maxTimeoutSeconds),
     nonce: signing.nonce ?? (`0x${randomBytes(32).toString('hex')}` as Hex),
   };
   const separator = domainSeparator({

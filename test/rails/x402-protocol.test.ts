@@ -189,6 +189,16 @@ test('headers that are not exactly one base64 JSON object are refused', () => {
     assert.throws(() => decodePaymentHeader(text), X402FormatError, JSON.stringify(text));
 });
 
+test('an otherwise good credential is refused for deep nesting and for bytes that are no UTF-8', () => {
+  const nested = (depth: number) =>
+    JSON.stringify(credential).replace('{"two":null}', `${'['.repeat(depth)}${']'.repeat(depth)}`);
+  assert.doesNotThrow(() => decodePaymentHeader(base64(nested(29))));
+  assert.throws(() => decodePaymentHeader(base64(nested(30))), /nested more than 32 deep/);
+  const bytes = Buffer.from(JSON.stringify(credential));
+  bytes[bytes.indexOf('é')] = 0xff;
+  assert.throws(() => decodePaymentHeader(bytes.toString('base64')), /is not base64 of UTF-8/);
+});
+
 test('security: a key written twice is refused, however it is spelled and wherever it is', () => {
   const json = JSON.stringify(credential);
   const doubled = [

@@ -18,7 +18,7 @@ const TABLE = {
   chains: ['core', 'own:chains:sign'],
   'chains:sign': ['core'],
   'rails:protocol': ['core'],
-  'rails:config': ['core'],
+  'rails:config': ['core', 'own:rails:protocol'],
   'rails:client': ['core', 'own:rails:protocol', 'chains:sign'],
   'rails:server': [
     ...['core', 'own:rails:protocol', 'own:rails:config', 'own:rails:client'],

@@ -19,14 +19,19 @@ export function lockFile(path: string): Lock {
   createPrivateFile(lockPath);
   const side = new DatabaseSync(lockPath, { timeout: 0 });
   try {
-    side.exec('BEGIN EXCLUSIVE');
+    // In memory: a journal file would stay behind when the process is killed.
+    side.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
   } catch (error) {
     side.close();
     if (isBusy(error))
       throw new DatabaseInUse(`Another gateway is running on ${path}`, { cause: error });
     throw error;
   }
-  return { release: () => side.close() };
+  return {
+    release() {
+      if (side.isOpen) side.close();
+    },
+  };
 }
 
 function isBusy(error: unknown): boolean {
