@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { formatDecimal, USD } from '../core/money.ts';
 import type { Entry } from '../core/ports/ledger.ts';
+import { type Amounts, amountsOf } from './amounts.ts';
 import { EXIT } from './exit-codes.ts';
 import { type CommonOptions, limitOption, loadConfigOf, withCommonOptions } from './options.ts';
 import { report, table } from './report.ts';
@@ -34,15 +34,16 @@ export function registerLedger(program: Command): void {
 async function listBalances(options: CommonOptions): Promise<void> {
   const config = await loadConfigOf(options);
   const balances = await withLedger(config, 'existing', (ledger) => ledger.balances());
+  const amounts = amountsOf(config);
   const view = balances.map(({ account, asset, balance }) => ({
     account,
     asset,
-    ...amountView(asset, balance),
+    ...amounts.view(asset, balance),
   }));
   report(options.json === true, { balances: view }, () =>
     table(
-      ['ACCOUNT', 'ASSET', 'BALANCE'],
-      balances.map(({ account, asset, balance }) => [account, asset, amountText(asset, balance)]),
+      ['ACCOUNT', 'BALANCE'],
+      balances.map(({ account, asset, balance }) => [account, amounts.text(asset, balance)]),
     ),
   );
 }
@@ -56,7 +57,9 @@ async function listEntries({ payment, account, limit, ...options }: EntriesOptio
       ...(account === undefined ? {} : { account }),
     }),
   );
-  report(options.json === true, { entries: entries.map(entryView) }, () => entryTable(entries));
+  const amounts = amountsOf(config);
+  const views = entries.map((entry) => entryView(entry, amounts));
+  report(options.json === true, { entries: views }, () => entryTable(entries, amounts));
 }
 
 async function auditLedger(options: CommonOptions): Promise<void> {
@@ -75,7 +78,7 @@ async function auditLedger(options: CommonOptions): Promise<void> {
 }
 
 /** An entry as JSON: integers as text, because they may be larger than a JSON number holds. */
-export function entryView(entry: Entry): object {
+export function entryView(entry: Entry, amounts: Amounts): object {
   return {
     id: entry.id,
     transactionId: entry.transactionId,
@@ -83,35 +86,23 @@ export function entryView(entry: Entry): object {
     paymentId: entry.paymentId,
     account: entry.account,
     asset: entry.asset,
-    ...amountView(entry.asset, entry.amount),
+    ...amounts.view(entry.asset, entry.amount),
     createdAt: new Date(entry.createdAtMs).toISOString(),
   };
 }
 
 /** Entries as a table for people. */
-export function entryTable(entries: readonly Entry[]): string {
+export function entryTable(entries: readonly Entry[], amounts: Amounts): string {
   return table(
-    ['ENTRY', 'TRANSACTION', 'KIND', 'ACCOUNT', 'AMOUNT', 'ASSET', 'PAYMENT', 'CREATED'],
+    ['ENTRY', 'TRANSACTION', 'KIND', 'ACCOUNT', 'AMOUNT', 'PAYMENT', 'CREATED'],
     entries.map((entry) => [
       String(entry.id),
       String(entry.transactionId),
       entry.kind,
       entry.account,
-      amountText(entry.asset, entry.amount),
-      entry.asset,
+      amounts.text(entry.asset, entry.amount),
       entry.paymentId ?? '-',
       new Date(entry.createdAtMs).toISOString(),
     ]),
   );
-}
-
-/** Atoms always; decimal dollars where the asset is dollars. */
-function amountView(asset: string, atoms: bigint): { atoms: string; usd?: string } {
-  return asset === USD.id
-    ? { atoms: atoms.toString(), usd: formatDecimal(atoms, USD.decimals) }
-    : { atoms: atoms.toString() };
-}
-
-function amountText(asset: string, atoms: bigint): string {
-  return asset === USD.id ? formatDecimal(atoms, USD.decimals) : `${atoms} atoms`;
 }

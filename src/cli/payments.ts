@@ -3,6 +3,7 @@ import { formatUsd } from '../core/money.ts';
 import type { Payment, PaymentState, RailName } from '../core/payment.ts';
 import type { Entry, StoredJob } from '../core/ports/ledger.ts';
 import { receiptOf } from '../core/receipt.ts';
+import { type Amounts, amountsOf } from './amounts.ts';
 import { CommandFailed } from './command-failed.ts';
 import { entryTable, entryView } from './ledger.ts';
 import { type CommonOptions, limitOption, loadConfigOf, withCommonOptions } from './options.ts';
@@ -91,14 +92,20 @@ async function showPayment(id: string, options: CommonOptions): Promise<void> {
       'See the ids with: coinslot payments list',
     );
   const { payment, job, entries } = found;
-  const view = paymentView(payment, job, entries);
+  const amounts = amountsOf(config);
+  const view = paymentView(payment, job, entries, amounts);
   report(options.json === true, view, () =>
-    [paymentText(payment, job), entryTable(entries)].join('\n\n'),
+    [paymentText(payment, job), entryTable(entries, amounts)].join('\n\n'),
   );
 }
 
 /** The payload of the job is left out: it holds the payer's signature. */
-function paymentView(payment: Payment, job: StoredJob | null, entries: readonly Entry[]): object {
+function paymentView(
+  payment: Payment,
+  job: StoredJob | null,
+  entries: readonly Entry[],
+  amounts: Amounts,
+): object {
   return {
     ...receiptOf(payment),
     asset: payment.asset,
@@ -113,7 +120,7 @@ function paymentView(payment: Payment, job: StoredJob | null, entries: readonly 
       transaction: job.transaction?.hash ?? payment.transaction,
       validBefore: new Date(job.validBeforeMs).toISOString(),
     },
-    entries: entries.map(entryView),
+    entries: entries.map((entry) => entryView(entry, amounts)),
   };
 }
 

@@ -18,7 +18,9 @@ const config = (network: object = {}, id = 'eip155:8453', payTo: unknown = PAY_T
 function problems(value: unknown): string[] {
   const parsed = x402Schema.safeParse(value);
   if (parsed.success) return [];
-  return parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  return parsed.error.issues
+    .flatMap((issue) => (issue.code === 'invalid_key' ? issue.issues : issue))
+    .map((issue) => `${issue.path.join('.')}: ${issue.message}`);
 }
 
 describe('payments.x402', () => {

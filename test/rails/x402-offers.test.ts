@@ -161,7 +161,7 @@ describe('the offers of a 402', () => {
       (await desk.offers()).map((offer) => offer.extra?.name),
       ['USD Coin', 'USDC'],
     );
-    const dead = { rpc: 'http://127.0.0.1:9', settleWith: newKey(), pollMs: 10 };
+    const dead = { rpc: 'http://127.0.0.1:49', settleWith: newKey(), pollMs: 10 };
     const half = await openDesk(t, devnet, { networks: { 'eip155:84532': dead } });
     assert.deepEqual(
       (await half.offers()).map((offer) => offer.network),
@@ -172,7 +172,7 @@ describe('the offers of a 402', () => {
 
 describe('a network that is not live', () => {
   const cases: readonly (readonly [string, Parameters<typeof openDesk>[2], RegExp])[] = [
-    ['no node answers', { network: { rpc: 'http://127.0.0.1:9' } }, /ECONNREFUSED/],
+    ['no node answers', { network: { rpc: 'http://127.0.0.1:49' } }, /ECONNREFUSED/],
     ['the key has no coin', { network: { settleWith: newKey() } }, /cannot pay gas/],
     [
       'the clock is 31 s behind the chain',
@@ -196,7 +196,11 @@ describe('a network that is not live', () => {
       },
       /another EIP-712 domain/,
     ],
-    ['its facilitator is down', { network: { facilitator: 'http://127.0.0.1:9' } }, /ECONNREFUSED/],
+    [
+      'its facilitator is down',
+      { network: { facilitator: 'http://127.0.0.1:49' } },
+      /ECONNREFUSED/,
+    ],
   ];
   for (const [name, options, reason] of cases)
     it(`offers nothing and says so when ${name}`, async (t) => {

@@ -72,7 +72,7 @@ describe('recognising a payment', () => {
   const wrong: readonly (readonly [string, string, RegExp])[] = [
     ['an empty header', '', /X-PAYMENT: header/],
     ['no base64', '{"x402Version":1}', /not standard base64/],
-    ['no JSON', btoa('not json'), /not base64 of JSON/],
+    ['no JSON', btoa('not json'), /header is not/],
     ['another version', encodeHeader({ x402Version: 3 }), /x402Version/],
     ['no payload', v1({ payload: undefined }), /payload/],
     [
@@ -133,7 +133,7 @@ describe('recognising a payment', () => {
           assert.ok(error.status === 400 || error.status === 431);
         }
       }),
-      { numRuns: 3_000 },
+      { numRuns: 500 },
     );
   });
 

@@ -101,7 +101,8 @@ export function openNetwork(
   };
 }
 
-function assetOf(id: string, config: X402NetworkConfig): X402Asset {
+/** The token of a network: what the config says, else its well-known USDC. */
+export function assetOf(id: string, config: X402NetworkConfig): X402Asset {
   const token = config.asset;
   const usdc = USDC.get(id);
   const known = token ?? (usdc === undefined ? undefined : { ...usdc, address: usdc.asset });
