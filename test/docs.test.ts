@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { DocsError } from './support/docs-blocks.ts';
+import { freePort } from './support/free-port.ts';
 import { runDocument } from './support/run-docs.ts';
 import { findFiles, ROOT } from './support/source-files.ts';
 import { tempDir } from './support/temp-dir.ts';
@@ -10,9 +11,19 @@ import { tempDir } from './support/temp-dir.ts';
 const documents = findFiles(['README.md', 'docs/**/*.md']);
 
 describe('every block of the documentation does what it says', () => {
+  let port: number;
+  // The port of the documents may be taken on this machine, by a demo that somebody is trying, say.
+  before(async () => {
+    port = await freePort();
+  });
   for (const path of documents)
     it(path, async (t) => {
-      await runDocument(readFileSync(join(ROOT, path), 'utf8'), tempDir(t));
+      const text = readFileSync(join(ROOT, path), 'utf8').replaceAll(
+        '127.0.0.1:4020',
+        `127.0.0.1:${port}`,
+      );
+      const { notRun } = await runDocument(text, tempDir(t), { COINSLOT_DEMO_PORT: String(port) });
+      for (const reason of notRun) t.diagnostic(`not run, ${reason}`);
     });
 });
 
@@ -21,7 +32,10 @@ const fence = (info: string, code: string): string => `\`\`\`${info}\n${code}\n\
 describe('the runner of the documentation', () => {
   it('runs a document as its reader would: files, services, programs and their output', async (t) => {
     const text = [
-      fence('sh unrun', 'npm install coinslot hono  # once\ncd my-project && npm test'),
+      fence(
+        'sh norun="needs the net"',
+        'npm i coinslot hono # once\nnpx coinslot start && npm run build',
+      ),
       fence('sh', 'export NAME=world\nmkdir -p sub && cd sub'),
       fence('sh', 'echo "hello $NAME in $(basename "$PWD")"; echo oops >&2'),
       fence('text', 'hello … in sub\noops'),
@@ -60,7 +74,9 @@ routes:
       fence('json', '{ "routes": 1, "kind": "func…", "…": "…" }'),
       fence('sh exit="2"', 'coinslot devnet --port none 2> /dev/null'),
     ].join('Some words.\n\n');
-    assert.equal(await runDocument(text, tempDir(t)), 16);
+    const { blocks, notRun } = await runDocument(text, tempDir(t));
+    assert.equal(blocks, 16);
+    assert.deepEqual(notRun, ['line 1: needs the net']);
   });
 
   for (const [what, text, message] of [
@@ -76,11 +92,13 @@ routes:
     ['broken YAML', fence('yaml', 'a: ['), /line 1: .*/s],
     ['wrong types', fence('ts', 'const a: string = 7;'), /types: .*not assignable/s],
     ['a program that throws', fence('js', "throw new Error('no');"), /ended with 1/],
-    ['a missing entry', fence('ts', "import 'coinslot/nothing';"), /types: /],
+    ['a missing entry', fence('ts', "import { a } from 'coinslot/none'; a();"), /types: /],
     ['a service that ends early', fence('sh background until="x"', 'echo y'), /it ended before/],
-    ['a missing package', fence('sh unrun', 'npm i left-pad'), /unrun knows no such command/],
-    ['a missing script', fence('sh unrun', 'npm run nothing'), /unrun knows no such command/],
-    ['a real command as unrun', fence('sh unrun', 'coinslot start'), /unrun knows no such command/],
+    ['a missing package', fence('sh norun="x"', 'npm i left-pad'), /no such thing: npm i/],
+    ['a missing script', fence('sh norun="x"', 'npm run none'), /no such thing: npm run/],
+    ['a missing command', fence('sh norun="x"', 'npx coinslot stop'), /no such thing: npx/],
+    ['broken shell', fence('sh norun="x"', 'if true'), /syntax error/],
+    ['no reason', fence('sh norun', 'ls'), /says why/],
   ] as const)
     it(`fails on ${what}`, async (t) => {
       await assert.rejects(

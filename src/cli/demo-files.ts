@@ -55,8 +55,7 @@ async function freeFolder(folder: string): Promise<string | null> {
 }
 
 function demoConfig(chain: EvmDevnet, upstream: string, payTo: string): string {
-  return `listen: 127.0.0.1:4020
-database: sqlite:${DATABASE}
+  return `database: sqlite:${DATABASE}
 upstreams:
   api: { url: ${upstream} }
 payments:

@@ -27,14 +27,17 @@ export interface DemoStage {
   close(): Promise<void>;
 }
 
+/** Transactions are mined at once; this only keeps chain time fresh, and a faster chain keeps too many states. */
+const BLOCK_TIME_SECONDS = 3;
+
 /** Rejects when something does not start; what had started is then ended. */
-export async function openDemoStage(): Promise<DemoStage> {
+export async function openDemoStage(port: number): Promise<DemoStage> {
   const closers: (() => Promise<void> | void)[] = [];
   const close = async (): Promise<void> => {
     for (const closer of closers.splice(0).reverse()) await closer();
   };
   try {
-    const chain = await startEvmDevnet();
+    const chain = await startEvmDevnet({ blockTimeSeconds: BLOCK_TIME_SECONDS });
     closers.push(() => chain.close());
     const upstream = await startSampleUpstream();
     closers.push(() => upstream.close());
@@ -45,7 +48,7 @@ export async function openDemoStage(): Promise<DemoStage> {
     const config = await loadConfigOf({ config: files.configFile });
     const gateway = await createGateway(config);
     closers.push(() => gateway.close());
-    const server = await listen(gateway, config);
+    const server = await listen(gateway, config, port);
     closers.push(() => server.close());
     const ledger = await openLedger({
       url: config.database,
@@ -74,6 +77,7 @@ export async function openDemoStage(): Promise<DemoStage> {
 async function listen(
   gateway: Awaited<ReturnType<typeof createGateway>>,
   config: Config,
+  port: number,
 ): ReturnType<typeof serveNode> {
   const options = {
     host: '127.0.0.1',
@@ -83,7 +87,7 @@ async function listen(
     publicUrl: null,
   };
   try {
-    return await serveNode(gateway, { ...options, port: config.listen.port });
+    return await serveNode(gateway, { ...options, port });
   } catch {
     return await serveNode(gateway, { ...options, port: 0 });
   }

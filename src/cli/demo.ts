@@ -1,6 +1,6 @@
 /** `coinslot demo`: a real local chain, an upstream, a gateway and a payer; every step is read back. */
 
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { type DemoStage, openDemoStage } from './demo-stage.ts';
 import { demoSteps } from './demo-steps.ts';
 
@@ -10,16 +10,22 @@ export function registerDemo(program: Command): void {
     .description(
       'pay for calls on a real local chain and show each step; stays up to be tried by hand',
     )
+    .addOption(
+      new Option('--port <port>', 'port of the gateway; any other when it is taken')
+        .default(4020)
+        .argParser(Number)
+        .env('COINSLOT_DEMO_PORT'),
+    )
     .option('--once', 'end after the steps: exit 0 only if each one truly happened')
-    .action(async (options: { once?: boolean }) => {
-      process.exitCode = await runDemo(options.once === true);
+    .action(async (options: { port: number; once?: boolean }) => {
+      process.exitCode = await runDemo(options.port, options.once === true);
     });
 }
 
-async function runDemo(once: boolean): Promise<number> {
+async function runDemo(port: number, once: boolean): Promise<number> {
   const say = (line = ''): void => void process.stdout.write(`${line}\n`);
   say('Starting a local chain with USDC, an upstream and a gateway …');
-  const stage = await openDemoStage();
+  const stage = await openDemoStage(port);
   try {
     let number = 0;
     for (const step of demoSteps) {

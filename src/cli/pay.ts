@@ -142,13 +142,24 @@ interface ReadAnswer {
 async function printAnswer(response: Response): Promise<ReadAnswer> {
   if (response.body === null) return { brokeOff: null };
   try {
-    await pipeline(Readable.fromWeb(response.body), process.stdout, { end: false });
+    const body = Readable.fromWeb(response.body);
+    await pipeline(body, endingTheLine, process.stdout, { end: false });
     return { brokeOff: null };
   } catch (error) {
     // The reader of our output went away (`| head`): that is no failure.
     const isOurs = (error as NodeJS.ErrnoException).code === 'EPIPE';
     return { brokeOff: isOurs ? null : causeOf(error) };
   }
+}
+
+/** The body stays as it is; the lines about the payment, on stderr, still begin on a line of their own. */
+async function* endingTheLine(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  let last: number | undefined;
+  for await (const chunk of body) {
+    last = chunk.at(-1) ?? last;
+    yield chunk;
+  }
+  if (last !== undefined && last !== 0x0a) process.stderr.write('\n');
 }
 
 async function readAnswer(response: Response): Promise<ReadAnswer> {

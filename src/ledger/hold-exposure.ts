@@ -2,6 +2,7 @@
 
 import type { Transaction } from '../storage/transaction.ts';
 import { heldAccount, payerAccount } from './accounts.ts';
+import { MoneyLawBroken } from './errors.ts';
 import type { Operation } from './operation.ts';
 import { type PaymentRow, SERVED_UNSETTLED, selectPayment, UNSETTLED } from './payment-row.ts';
 import { move, postEntries } from './post-entries.ts';
@@ -11,6 +12,7 @@ export const holdExposure: Operation<'holdExposure'> = async (tx, context, hold)
   if (row === null || row.payment.state !== 'claimed' || row.payment.owner !== hold.owner)
     return { outcome: 'not_claimed' };
   const { payment, seq } = row;
+  if (payment.network === null) throw new MoneyLawBroken(`${payment.id} is not paid by a wallet`);
   const barredBy = await tx.get(
     'SELECT id FROM payment WHERE payer = ? AND barred = 1 ORDER BY seq LIMIT 1',
     [payment.payer],

@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts';
+import type { StoredAnswer } from '../core/payment.ts';
 import type { Ledger } from '../core/ports/ledger.ts';
 import type { CommitQueue } from './commit-queue.ts';
 import type { OperationName } from './operation.ts';
@@ -14,5 +15,16 @@ export function ledgerOverQueue(
     name,
     (...args: unknown[]) => queue.submit(name as OperationName, args, clock.now()),
   ]);
-  return { ...Object.fromEntries(methods), close } as Ledger;
+  const ledger = { ...Object.fromEntries(methods), close } as Ledger;
+  return {
+    ...ledger,
+    capture: (order) => ledger.capture({ ...order, answer: trimmed(order.answer) }),
+    release: (order) => ledger.release({ ...order, answer: trimmed(order.answer) }),
+  };
+}
+
+/** A view of a larger buffer would carry all of that buffer into the ledger's thread. */
+function trimmed(answer: StoredAnswer | null): StoredAnswer | null {
+  if (answer === null || answer.body.byteLength === answer.body.buffer.byteLength) return answer;
+  return { ...answer, body: new Uint8Array(answer.body) };
 }

@@ -1,11 +1,12 @@
 /** The door: limits first, then the gateway's own pages or the paid request; every error becomes an answer. */
 
 import { CoinslotError, Overloaded } from '../core/errors.ts';
-import { type Answer, type Exchange, isStream } from '../core/exchange.ts';
+import { type Answer, type Body, type Exchange, isStream } from '../core/exchange.ts';
 import { forOrigin, preflightAnswer, problemAnswer } from './answers.ts';
 import { handleRequest } from './handle-request.ts';
 import { answerOwnRoute, isOwnRoute } from './own-routes.ts';
 import type { RequestParts } from './parts.ts';
+import { watchBody } from './watch-body.ts';
 
 export type AnswerExchange = (exchange: Exchange) => Promise<Answer>;
 
@@ -50,13 +51,12 @@ async function dispatch(parts: RequestParts, exchange: Exchange): Promise<Answer
   return await handleRequest(parts, exchange);
 }
 
-async function* untilRead(
-  body: AsyncIterable<Uint8Array>,
-  leave: () => void,
-): AsyncIterable<Uint8Array> {
-  try {
-    yield* body;
-  } finally {
-    leave();
-  }
+function untilRead(body: Body, leave: () => void): Body {
+  return watchBody(body, async (_how, rest) => {
+    try {
+      await rest.return?.();
+    } finally {
+      leave();
+    }
+  });
 }

@@ -16,6 +16,9 @@ import {
 } from '../../src/devnet/anvil-process.ts';
 import { RpcError } from '../../src/devnet/json-rpc.ts';
 import { startEvmDevnet } from '../../src/devnet/start-evm-devnet.ts';
+import { failOnLeaks } from '../support/leak-check.ts';
+
+failOnLeaks();
 
 const HOLDER = new URL('fixtures/hold-devnet.ts', import.meta.url);
 const CLI = new URL('../../src/cli/main.ts', import.meta.url);

@@ -17,6 +17,9 @@ import {
 import { privateKeyToAccount } from 'viem/accounts';
 import { base, baseSepolia } from 'viem/chains';
 import { type EvmDevnet, startEvmDevnet } from '../../src/devnet/start-evm-devnet.ts';
+import { failOnLeaks } from '../support/leak-check.ts';
+
+failOnLeaks();
 
 const MULTICALL3 = '0xcA11bde05977b3631167028862bE2a173976CA11';
 

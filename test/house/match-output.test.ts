@@ -38,7 +38,7 @@ describe('comparing JSON', () => {
     ['{ "a": "…" }', '{"a":{"deep":true}}'],
     ['{ "a": null }', '{"a":null}'],
   ])
-    it(`${expected} is ${actual}`, () => {
+    it(`${expected} is ${JSON.stringify(actual)}`, () => {
       assert.equal(jsonMismatch(expected ?? '', actual ?? ''), undefined);
     });
 

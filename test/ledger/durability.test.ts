@@ -154,6 +154,23 @@ for (const engine of engines) {
   });
 }
 
+test('sqlite: security: neither a refused opening nor a command of the same process loosens the lock', async (t) => {
+  // POSIX drops all locks of a process on a file when the process closes any descriptor of it.
+  const url = `sqlite:${join(freshFolder(t), 'ledger.db')}`;
+  await open(t, { url });
+  await assert.rejects(open(t, { url }), DatabaseInUse);
+  await (await open(t, { url, exclusive: false })).close();
+  const child = spawn(process.execPath, [CHILD, url, 'proc_child'], { stdio: 'pipe' });
+  t.after(() => child.kill('SIGKILL'));
+  let errors = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    errors += chunk.toString();
+  });
+  child.stdout.on('data', () => child.kill('SIGKILL'));
+  await once(child, 'close');
+  assert.match(errors, /database_in_use/);
+});
+
 /** Opens a ledger in this thread whose engine is then broken by a pragma, and mended by another. */
 async function withBroken(
   t: TestContext,

@@ -203,6 +203,8 @@ for (const engine of engines) {
   test(`${engine.name}: security: amounts that do not fit 64 bits are refused before they are written`, async (t) => {
     const ledger = await open(t, { url: engine.freshUrl(t) });
     await createKey(ledger, 'key_1', ATOMS_MAX - 10n);
+    // First the payer's own balance, then that of the source of all top-ups.
+    await assert.rejects(ledger.topUpKey('key_1', 11n, 'stripe', 1), /payer:key_1 would overflow/);
     await assert.rejects(ledger.topUpKey('key_1', 11n, 'operator', 1), /overflow/);
     await assert.rejects(createKey(ledger, 'key_2', 11n), /overflow/);
     await assert.rejects(createKey(ledger, 'key_2', 2n ** 63n), MoneyLawBroken);

@@ -56,6 +56,17 @@ for (const engine of engines) {
     assert.equal(await ledger.forgetAnswers(NOW + 1_000_000), 1);
   });
 
+  test(`${engine.name}: an answer that is a view of a larger buffer is stored as its own bytes only`, async (t) => {
+    const ledger = await open(t, { url: engine.freshUrl(t) });
+    await createKey(ledger, 'key_1', 10_000n);
+    const { claim, ...rest } = prepaidHold('key_1', 10n);
+    await ledger.holdPrepaid({ claim, ...rest });
+    const body = Buffer.from('before the answer after').subarray(7, 17);
+    await ledger.capture(captureOf(claim.id, 10n, { answer: { ...ANSWER, body } }));
+    const stored = await ledger.findAnswer(claim.id);
+    assert.equal(Buffer.from(stored?.body ?? []).toString(), 'the answer');
+  });
+
   test(`${engine.name}: an answer that is too large is not kept, and its capture stands`, async (t) => {
     const ledger = await open(t, { url: engine.freshUrl(t) });
     await createKey(ledger, 'key_1', 10_000n);

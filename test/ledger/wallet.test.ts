@@ -6,12 +6,14 @@ import {
   balanceOf,
   captureOf,
   captureWallet,
+  createKey,
   engines,
   holdWallet,
   jobOf,
   NETWORK,
   OWNER,
   open,
+  prepaidHold,
   ROUTE,
   releaseOf,
   settledFact,
@@ -117,6 +119,16 @@ for (const engine of engines) {
     assert.equal((await ledger.holdExposure(hold)).outcome, 'not_claimed');
     assert.equal(await balanceOf(ledger, `held:${WALLET}`, USDC), 1_000n);
     assert.equal(await balanceOf(ledger, WALLET, USDC), -1_000n);
+  });
+
+  test(`${engine.name}: security: prepaid money can't be held as if it were a wallet's, without its secret`, async (t) => {
+    const ledger = await open(t, { url: engine.freshUrl(t) });
+    await createKey(ledger, 'key_1', 10_000n);
+    const { claim } = prepaidHold('key_1', 1_000n);
+    await ledger.claim(claim);
+    const hold = { paymentId: claim.id, owner: OWNER, balance: 9_000n, block: 1n };
+    await assert.rejects(ledger.holdExposure(hold), MoneyLawBroken);
+    assert.equal((await ledger.findKey('key_1'))?.balance, 10_000n);
   });
 
   test(`${engine.name}: a settled payment brings its wallet back to zero and its gas onto the books`, async (t) => {

@@ -27,6 +27,7 @@ import {
 } from '../../src/rails/x402/protocol.ts';
 import { createX402Rail, type X402RailOptions } from '../../src/rails/x402/server.ts';
 import { createQuotes } from '../../src/request/quote-price.ts';
+import { sendTransfer } from '../chains/evm-payer.ts';
 import { routeOf } from '../support/route-of.ts';
 
 export const PAY_TO: Hex = '0x209693Bc6afc0C5328bA36FaF03C514EF312287C';
@@ -250,4 +251,12 @@ export function exchangeOf(headers: Readonly<Record<string, string>>): Exchange 
 
 export function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
+}
+
+/** Moves all that a wallet has elsewhere, as its owner could while we work. */
+export async function emptyWallet(desk: Desk, payer: DevnetAccount): Promise<void> {
+  const value = await desk.devnet.usdcBalance(payer.address);
+  const to: Hex = '0x00000000000000000000000000000000000000cc';
+  const drain = signOffer(await firstOffer(desk), payer, { value, to });
+  await sendTransfer(desk.devnet, 9, { ...drain.authorization, signature: drain.signature });
 }

@@ -9,12 +9,13 @@ export interface DocsBlock {
   readonly line: number;
 }
 
-/** A block that no reader and no test could tell apart from prose. */
+/** A document does not do what it says. */
 export class DocsError extends Error {
   override readonly name = 'DocsError';
-  constructor(line: number, message: string) {
-    super(`line ${line}: ${message}`);
-  }
+}
+
+export function docsError(line: number, message: string): DocsError {
+  return new DocsError(`line ${line}: ${message}`);
 }
 
 const FENCE = /^(\s*)(`{3,}|~{3,})(.*)$/;
@@ -30,14 +31,14 @@ export function parseBlocks(text: string): DocsBlock[] {
     if (fence === null) {
       if (/^\S/.test(line)) inList = /^([-*+]|\d+[.)])\s/.test(line);
       const indented = /^( {4}|\t)\S/.test(line) && (lines[index - 1] ?? '').trim() === '';
-      if (indented && !inList) throw new DocsError(index + 1, 'indented code: put it into a fence');
+      if (indented && !inList) throw docsError(index + 1, 'indented code: put it into a fence');
       continue;
     }
     const [, indent = '', mark = '', info = ''] = fence;
     const end = lines.findIndex(
       (other, at) => at > index && other.trim().startsWith(mark) && other.trim() === mark,
     );
-    if (end < 0) throw new DocsError(index + 1, 'a fence without an end');
+    if (end < 0) throw docsError(index + 1, 'a fence without an end');
     const code = lines.slice(index + 1, end).map((one) => one.replace(indent, ''));
     blocks.push({ ...parseInfo(info, index + 1), code: `${code.join('\n')}\n`, line: index + 1 });
     index = end;
@@ -47,13 +48,13 @@ export function parseBlocks(text: string): DocsBlock[] {
 
 function parseInfo(info: string, line: number): Pick<DocsBlock, 'language' | 'attributes'> {
   const [language = ''] = info.trim().split(/\s/, 1);
-  if (language === '') throw new DocsError(line, 'a fence without a language');
+  if (language === '') throw docsError(line, 'a fence without a language');
   const rest = info.trim().slice(language.length);
   const attributes: Record<string, string> = {};
   const unread = rest.replace(/\s+([a-z]+)(?:="([^"]*)")?(?=\s|$)/g, (_, name, value = '') => {
     attributes[name] = value;
     return '';
   });
-  if (unread.trim() !== '') throw new DocsError(line, `cannot read ${unread.trim()}`);
+  if (unread.trim() !== '') throw docsError(line, `cannot read ${unread.trim()}`);
   return { language, attributes };
 }

@@ -31,10 +31,15 @@ export class DocsWorkspace {
   readonly folder: string;
   readonly #background: ChildProcess[] = [];
 
-  constructor(folder: string) {
+  readonly #env: Readonly<Record<string, string>>;
+
+  constructor(folder: string, env: Readonly<Record<string, string>> = {}) {
     this.folder = folder;
+    this.#env = env;
     linkPackages(join(folder, 'node_modules'));
-    this.write('package.json', '{ "type": "module" }\n');
+    this.write('package.json', JSON.stringify({ type: 'module', scripts: scriptsFromSource() }));
+    // A terminal shows no progress meter for output that goes to it.
+    this.write('.curlrc', 'no-progress-meter\n');
   }
 
   write(path: string, text: string): void {
@@ -117,6 +122,7 @@ export class DocsWorkspace {
         HOME: this.folder,
         NO_COLOR: '1',
         DOCS_STATE: state,
+        ...this.#env,
       },
     });
   }
@@ -147,6 +153,21 @@ function linkPackages(modules: string): void {
   writeFileSync(join(coinslot, 'package.json'), text);
   const command = `#!/bin/sh\nexec '${process.execPath}' '${join(ROOT, 'src/cli/main.ts')}' "$@"\n`;
   writeFileSync(join(modules, '.bin', 'coinslot'), command, { mode: 0o755 });
+  writeFileSync(join(modules, '.bin', 'npm'), npmCommand(), { mode: 0o755 });
+}
+
+/** The npm scripts of the checkout, with the command from its source. */
+function scriptsFromSource(): Record<string, string> {
+  const scripts = Object.entries(readManifest().scripts);
+  return Object.fromEntries(
+    scripts.map(([name, script]) => [name, script.replace('node bin/coinslot.js', 'coinslot')]),
+  );
+}
+
+/** `npm ci` is what made this checkout's node_modules: it is taken as done. Every other npm command is npm's. */
+function npmCommand(): string {
+  const path = process.env.PATH?.split(':').find((folder) => existsSync(join(folder, 'npm')));
+  return `#!/bin/sh\n[ "$*" = ci ] && exit 0\nexec '${join(path ?? '', 'npm')}' "$@"\n`;
 }
 
 function collect(child: ChildProcess): () => Output {

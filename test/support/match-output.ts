@@ -27,7 +27,7 @@ export function jsonMismatch(expected: string, actual: string): string | undefin
 function differs(wanted: unknown, got: unknown, path: string): string | undefined {
   if (wanted === ANY) return undefined;
   if (typeof wanted === 'string' && typeof got === 'string' && wanted.includes(ANY))
-    return new RegExp(`^${lineLike(wanted)}$`, 's').test(got) ? undefined : path;
+    return new RegExp(`^${literally(wanted)}$`, 's').test(got) ? undefined : path;
   if (typeof wanted !== 'object' || wanted === null || typeof got !== 'object' || got === null)
     return Object.is(wanted, got) ? undefined : path;
   if (Array.isArray(wanted) !== Array.isArray(got)) return path;
@@ -78,8 +78,13 @@ function trimmed(text: string): string[] {
     .map((line) => line.trimEnd());
 }
 
+/** Blanks are as many as a table of other values needs. */
 function lineLike(line: string): string {
-  return line
+  return literally(line).replace(/ +/g, '[ \\t]+');
+}
+
+function literally(text: string): string {
+  return text
     .trimEnd()
     .split(ANY)
     .map((part) => part.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'))

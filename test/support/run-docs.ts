@@ -4,21 +4,23 @@
  *     sh                          run in order in one folder; must succeed; exported variables last
  *     sh exit="1"                 must end with this code
  *     sh background until="text"  started, and ended at the end of the document
- *     sh unrun                    for installing: not run, but packages and npm scripts must exist
+ *     sh norun="why"              not run, for a reason; its packages, npm scripts and commands must exist
  *     ts, js                      type-checked, then run; file="x.ts" gives it a name; `types` only checks
  *     yaml                        loaded as a config, a part of one laid over the last whole one
- *     text, http                  must equal what the block before printed, `…` stands for anything
+ *     text, http                  must equal what the block before printed, `…` stands for anything;
+ *                                 text is the terminal, http the output alone
  *     json                        the same, compared as JSON
- *     text figure                 a drawing, only looked at
+ *     text figure                 a drawing, only to be looked at
  *     any file="x"                written to the folder, whatever its language
  */
 
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createProgram } from '../../src/cli/main.ts';
 import { readYaml } from '../../src/config/read-yaml.ts';
 import { parseConfig } from '../../src/config.ts';
-import { type DocsBlock, DocsError, parseBlocks } from './docs-blocks.ts';
+import { type DocsBlock, DocsError, docsError, parseBlocks } from './docs-blocks.ts';
 import { DocsWorkspace, type Output } from './docs-workspace.ts';
 import { jsonMismatch, textMismatch } from './match-output.ts';
 import { readManifest } from './pack-package.ts';
@@ -35,7 +37,7 @@ interface Progress {
 }
 
 const ATTRIBUTES: Readonly<Record<string, readonly string[]>> = {
-  sh: ['exit', 'background', 'until', 'unrun'],
+  sh: ['exit', 'background', 'until', 'norun'],
   ts: ['file', 'types', 'background', 'until'],
   js: ['file', 'types', 'background', 'until'],
   yaml: ['file'],
@@ -50,44 +52,63 @@ const CONFIG: Yaml = {
   routes: { 'GET /health': { upstream: 'models', price: 'free' } },
 };
 
-/** Runs a document in a fresh folder and answers how many blocks it had; throws DocsError at the first that fails. */
-export async function runDocument(text: string, folder: string): Promise<number> {
+export interface DocsReport {
+  readonly blocks: number;
+  /** The blocks that were not run, with their reasons. */
+  readonly notRun: readonly string[];
+}
+
+/** Runs a document in a fresh folder; throws a DocsError that names every block that is wrong, up to a command that fails. */
+export async function runDocument(
+  text: string,
+  folder: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<DocsReport> {
   const blocks = parseBlocks(text);
-  const workspace = new DocsWorkspace(folder);
+  const workspace = new DocsWorkspace(folder, env);
   const progress: Progress = { workspace, output: undefined, config: CONFIG };
   try {
     for (const [index, block] of blocks.entries()) {
       checkAttributes(block);
-      nameFile(block, index, workspace);
+      if (isProgram(block)) workspace.write(fileOf(block, index), block.code);
     }
+    // All at once, before anything runs: they may import each other, and checking takes a second.
     checkTypes(blocks, folder);
-    for (const [index, block] of blocks.entries())
-      await runBlock(block, index, progress).catch((error: unknown) => {
-        if (error instanceof DocsError) throw error;
-        throw new DocsError(block.line, error instanceof Error ? error.message : String(error));
-      });
+    await runBlocks(blocks, progress);
   } finally {
     await workspace.close();
   }
-  return blocks.length;
+  const notRun = blocks.filter(({ attributes }) => attributes.norun !== undefined);
+  return {
+    blocks: blocks.length,
+    notRun: notRun.map(({ line, attributes }) => `line ${line}: ${attributes.norun}`),
+  };
+}
+
+async function runBlocks(blocks: readonly DocsBlock[], progress: Progress): Promise<void> {
+  const problems: string[] = [];
+  for (const [index, block] of blocks.entries()) {
+    try {
+      await runBlock(block, index, progress);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      problems.push(error instanceof DocsError ? message : `line ${block.line}: ${message}`);
+      // What follows builds on a command, but not on what is only compared or loaded.
+      if (block.language === 'sh' || isProgram(block)) break;
+    }
+  }
+  if (problems.length > 0) throw new DocsError(problems.join('\n\n'));
 }
 
 function checkAttributes({ language, attributes, line }: DocsBlock): void {
   const allowed = ATTRIBUTES[language] ?? ('file' in attributes ? ['file'] : undefined);
   if (allowed === undefined)
-    throw new DocsError(
-      line,
-      `nobody can check ${language}: give it a file="…" or another language`,
-    );
+    throw docsError(line, `nobody can check ${language}: give it a file="…" or another language`);
   for (const name of Object.keys(attributes))
-    if (!allowed.includes(name)) throw new DocsError(line, `${language} has no attribute ${name}`);
+    if (!allowed.includes(name)) throw docsError(line, `${language} has no attribute ${name}`);
   if ('background' in attributes !== 'until' in attributes)
-    throw new DocsError(line, 'background and until="…" belong together');
-}
-
-/** Programs are written before anything runs, so that all are type-checked at once and may import each other. */
-function nameFile(block: DocsBlock, index: number, workspace: DocsWorkspace): void {
-  if (isProgram(block)) workspace.write(fileOf(block, index), block.code);
+    throw docsError(line, 'background and until="…" belong together');
+  if (attributes.norun === '') throw docsError(line, 'norun="…" says why');
 }
 
 async function runBlock(block: DocsBlock, index: number, progress: Progress): Promise<void> {
@@ -109,7 +130,7 @@ async function runShell(block: DocsBlock, script: string, progress: Progress): P
   const { attributes, line } = block;
   const { workspace } = progress;
   progress.output = undefined;
-  if ('unrun' in attributes) return checkUnrun(block);
+  if ('norun' in attributes) return await checkNotRun(block);
   if (attributes.until !== undefined) {
     progress.output = await workspace.runInBackground(script, attributes.until);
     return;
@@ -118,53 +139,61 @@ async function runShell(block: DocsBlock, script: string, progress: Progress): P
   const finished = await workspace.run(isProgram(block) ? `(${script})` : script);
   const expected = Number(attributes.exit ?? 0);
   if (finished.code !== expected)
-    throw new DocsError(line, `ended with ${finished.code}; it printed\n${finished.terminal}`);
+    throw docsError(line, `ended with ${finished.code}; it printed\n${finished.terminal}`);
   progress.output = finished;
 }
 
 function compareOutput({ language, code, line }: DocsBlock, progress: Progress): void {
   const { output } = progress;
   if (output === undefined)
-    throw new DocsError(
+    throw docsError(
       line,
-      `${language} is output: put it right behind the command that prints it`,
+      `${language} is output: put it right behind the command that prints it, or mark a drawing as text figure`,
     );
   progress.output = undefined;
   const mismatch =
-    language === 'json' ? jsonMismatch(code, output.stdout) : textMismatch(code, output.terminal);
-  if (mismatch !== undefined) throw new DocsError(line, mismatch);
+    language === 'json'
+      ? jsonMismatch(code, output.stdout)
+      : textMismatch(code, language === 'http' ? output.stdout : output.terminal);
+  if (mismatch !== undefined) throw docsError(line, mismatch);
 }
 
-/** Variables that the document has not set get a value that any secret could have. */
 async function loadYaml({ code, line }: DocsBlock, progress: Progress): Promise<void> {
   const { value } = readYaml(code, `line ${line}`);
-  if (typeof value !== 'object' || value === null) throw new DocsError(line, 'not a config');
+  if (typeof value !== 'object' || value === null) throw docsError(line, 'not a config');
   const part = value as Yaml;
   const config = { ...progress.config, ...part };
-  const env = await progress.workspace.env();
-  const names = code.matchAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g);
-  const samples = Object.fromEntries([...names].map(([, name]) => [name, `0x${'11'.repeat(32)}`]));
-  parseConfig(config, { ...samples, ...env });
+  parseConfig(config, { ...sampleEnv(config), ...(await progress.workspace.env()) });
   if ('routes' in part && 'upstreams' in part) progress.config = part;
 }
 
-/** Installing needs the network and changes the machine: the words are checked instead. */
-function checkUnrun({ code, line }: DocsBlock): void {
-  const manifest = readManifest();
-  const known = { ...manifest.dependencies, ...manifest.devDependencies, [manifest.name]: '' };
-  const { scripts } = manifest;
-  for (const command of code.replace(/#.*$/gm, '').split(/\n|&&/)) {
-    const [name = '', verb = '', ...rest] = command.trim().split(/\s+/);
-    const words = rest.filter((word) => !word.startsWith('-'));
-    const isKnown =
-      name === '' ||
-      name === 'cd' ||
-      (name === 'git' && verb === 'clone') ||
-      (name === 'npm' && verb === 'ci' && words.length === 0) ||
-      (name === 'npm' && ['i', 'install'].includes(verb) && words.every((word) => word in known)) ||
-      (name === 'npm' && verb === 'run' && words.slice(0, 1).every((word) => word in scripts)) ||
-      (name === 'npm' && verb === 'test' && 'test' in scripts);
-    if (!isKnown) throw new DocsError(line, `unrun knows no such command: ${command.trim()}`);
+/** Variables that the document has not set get a value that such a variable could have. */
+function sampleEnv(config: Yaml): Record<string, string> {
+  const names = JSON.stringify(config).matchAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g);
+  return Object.fromEntries(
+    [...names].map(([, name = '']) => [name, `0x${'11'.repeat(/PAY_?TO/.test(name) ? 20 : 32)}`]),
+  );
+}
+
+/** What is not run is at least shell, and names only packages, npm scripts and commands that exist. */
+async function checkNotRun({ code, line }: DocsBlock): Promise<void> {
+  const syntax = spawnSync('bash', ['-n'], { input: code, encoding: 'utf8' });
+  if (syntax.status !== 0) throw docsError(line, syntax.stderr);
+  const { name, dependencies, devDependencies, scripts } = readManifest();
+  const packages = { ...dependencies, ...devDependencies, [name]: '' };
+  const program = await createProgram();
+  const commands = new Set(program.commands.map((command) => command.name()));
+  for (const command of code.replace(/#.*$/gm, '').split(/\n|&&|\|/)) {
+    const words = command.split(/\s+/).filter((word) => word !== '' && !word.startsWith('-'));
+    if (words[0] === 'npx') words.shift();
+    const [tool, verb = '', ...rest] = words;
+    const isWrong =
+      (tool === name && !commands.has(verb)) ||
+      (tool === 'npm' &&
+        ['i', 'install'].includes(verb) &&
+        !rest.every((one) => one in packages)) ||
+      (tool === 'npm' && verb === 'run' && !((rest[0] ?? '') in scripts));
+    if (isWrong) throw docsError(line, `there is no such thing: ${command.trim()}`);
   }
 }
 
@@ -178,7 +207,7 @@ function checkTypes(blocks: readonly DocsBlock[], folder: string): void {
   writeFileSync(project, text);
   const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
   const run = spawnSync(process.execPath, [tsc, '-p', project], { cwd: folder, encoding: 'utf8' });
-  if (run.status !== 0) throw new DocsError(1, `types: ${run.stdout}${run.stderr}`);
+  if (run.status !== 0) throw docsError(1, `types: ${run.stdout}${run.stderr}`);
 }
 
 function isProgram({ language }: DocsBlock): boolean {

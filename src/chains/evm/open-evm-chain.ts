@@ -213,7 +213,8 @@ async function domainSeparatorOf(rpc: JsonRpc, asset: Hex): Promise<Hex | null> 
 
 async function estimateGas(rpc: JsonRpc, call: ChainCall): Promise<GasEstimate> {
   try {
-    return { outcome: 'ok', gas: quantity(await rpc.call('eth_estimateGas', [call])) };
+    // Not on the pending block, where a waiting transaction of ours has used the authorization already.
+    return { outcome: 'ok', gas: quantity(await rpc.call('eth_estimateGas', [call, 'latest'])) };
   } catch (error) {
     if (!(error instanceof RpcRefused)) throw error;
     const reason = typeof error.data === 'string' ? revertReason(error.data) : error.message;

@@ -8,7 +8,7 @@ import { newId, type Random } from '../../core/id.ts';
 import { formatDecimal, USD } from '../../core/money.ts';
 import { networkOf } from '../../core/network-of.ts';
 import type { FreeQuota, Ledger } from '../../core/ports/ledger.ts';
-import type { Presented, Rail } from '../../core/ports/rail.ts';
+import type { Authorization, Demand, Presented, Rail } from '../../core/ports/rail.ts';
 
 /** Who is asking, and the API key that proves it where the quota is per key. */
 interface Visitor extends Presented {
@@ -33,68 +33,21 @@ export interface FreeRailOptions {
 }
 
 export function createFreeRail(options: FreeRailOptions): Rail {
-  const { ledger, clock, per } = options;
-
-  const visitorOf = (exchange: Exchange): Visitor | null => {
-    if (per === 'ip') {
-      const scope = `ip:${networkOf(exchange.remote.address)}`;
-      return { rail: 'free', oneTime: false, credentialHash: hashOf(scope), scope, key: null };
-    }
-    const key = options.readKey(exchange);
-    if (key === null) return null;
-    if (key === 'unknown') throw new KeyUnknown('This API key is not known.');
-    const scope = `key:${key.id}`;
-    return { rail: 'free', oneTime: false, credentialHash: hashOf(scope), scope, key };
-  };
-  const quotaOf = (scope: string): FreeQuota => ({
-    scope,
-    day: utcDay(clock.now()),
-    perDay: options.callsPerDay,
-    totalPerDay: options.perDayTotal,
-  });
-  const headers = (remaining: number): string[] => [
-    ...['X-Free-Calls-Remaining', String(remaining)],
-    ...['X-Free-Calls-Reset', new Date(utcDayEndMs(clock.now())).toISOString()],
-  ];
-
+  const { ledger } = options;
   return {
     name: 'free',
     capturesBeforeAnswer: false,
-    recognise: visitorOf,
+    recognise: (exchange) => visitorOf(options, exchange),
     async offers(_quote, _route, exchange) {
-      const visitor = visitorOf(exchange);
-      const remaining = visitor ? await ledger.freeRemaining(quotaOf(visitor.scope)) : 0;
-      return { headers: headers(remaining), body: { freeCallsRemaining: remaining }, unlock: null };
+      const visitor = visitorOf(options, exchange);
+      const remaining = visitor ? await ledger.freeRemaining(quotaOf(options, visitor.scope)) : 0;
+      return {
+        headers: quotaHeaders(options, remaining),
+        body: { freeCallsRemaining: remaining },
+        unlock: null,
+      };
     },
-    async authorize(presented, demand) {
-      const { scope, key, credentialHash } = presented as Visitor;
-      const id = newId('pay', options.random);
-      const held = await ledger.holdFree({
-        quota: quotaOf(scope),
-        key,
-        claim: {
-          id,
-          rail: 'free',
-          route: demand.route.id,
-          payer: scope,
-          network: null,
-          asset: USD.id,
-          max: 0n,
-          quoteMax: demand.quote.max,
-          credentialKey: `free:${id}`,
-          credentialHash,
-          digest: demand.digest,
-          owner: demand.owner,
-          replay: 'always',
-          createdAtMs: demand.nowMs,
-          expiresAtMs: demand.nowMs + demand.route.timeoutMs + options.marginMs,
-        },
-      });
-      if (held.outcome === 'unknown_key') throw new KeyUnknown('This API key is not known.');
-      if (held.outcome === 'exhausted')
-        return { outcome: 'declined', ...exhausted(held.by, options) };
-      return { outcome: 'granted', payment: held.payment, headers: headers(held.remaining) };
-    },
+    authorize: (presented, demand) => takeCall(options, presented as Visitor, demand),
     async capture({ payment, answer }) {
       const captured = await ledger.capture({
         paymentId: payment.id,
@@ -115,6 +68,65 @@ export function createFreeRail(options: FreeRailOptions): Rail {
   };
 }
 
+function visitorOf(options: FreeRailOptions, exchange: Exchange): Visitor | null {
+  if (options.per === 'ip') return visitor(`ip:${networkOf(exchange.remote.address)}`, null);
+  const key = options.readKey(exchange);
+  if (key === null) return null;
+  if (key === 'unknown') throw new KeyUnknown('This API key is not known.');
+  return visitor(`key:${key.id}`, key);
+}
+
+function visitor(scope: string, key: Visitor['key']): Visitor {
+  const credentialHash = createHash('sha256').update(scope).digest('hex');
+  return { rail: 'free', oneTime: false, credentialHash, scope, key };
+}
+
+function quotaOf(options: FreeRailOptions, scope: string): FreeQuota {
+  const day = utcDay(options.clock.now());
+  return { scope, day, perDay: options.callsPerDay, totalPerDay: options.perDayTotal };
+}
+
+function quotaHeaders({ clock }: FreeRailOptions, remaining: number): string[] {
+  const reset = new Date(utcDayEndMs(clock.now())).toISOString();
+  return ['X-Free-Calls-Remaining', String(remaining), 'X-Free-Calls-Reset', reset];
+}
+
+async function takeCall(
+  options: FreeRailOptions,
+  { scope, key, credentialHash }: Visitor,
+  demand: Demand,
+): Promise<Authorization> {
+  const id = newId('pay', options.random);
+  const held = await options.ledger.holdFree({
+    quota: quotaOf(options, scope),
+    key,
+    claim: {
+      id,
+      rail: 'free',
+      route: demand.route.id,
+      payer: scope,
+      network: null,
+      asset: USD.id,
+      max: 0n,
+      quoteMax: demand.quote.max,
+      credentialKey: `free:${id}`,
+      credentialHash,
+      digest: demand.digest,
+      owner: demand.owner,
+      replay: 'always',
+      createdAtMs: demand.nowMs,
+      expiresAtMs: demand.nowMs + demand.route.timeoutMs + options.marginMs,
+    },
+  });
+  if (held.outcome === 'unknown_key') throw new KeyUnknown('This API key is not known.');
+  if (held.outcome === 'exhausted') return { outcome: 'declined', ...exhausted(held.by, options) };
+  return {
+    outcome: 'granted',
+    payment: held.payment,
+    headers: quotaHeaders(options, held.remaining),
+  };
+}
+
 function exhausted(
   by: 'payer' | 'total',
   options: FreeRailOptions,
@@ -128,8 +140,4 @@ function exhausted(
     code: 'free_calls_closed',
     message: `Payment required: today's free calls ($${total}) are used`,
   };
-}
-
-function hashOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }

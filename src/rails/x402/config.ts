@@ -87,8 +87,7 @@ const networkSchema = z
     if ((network.settleWith === undefined) === (network.facilitator === undefined))
       context.addIssue({
         code: 'custom',
-        message:
-          `needs settleWith or facilitator, and not both\nWrite settleWith: "\${SETTLEMENT_KEY}" or facilitator: https://….`,
+        message: `needs settleWith or facilitator, and not both\nWrite settleWith: "\${SETTLEMENT_KEY}" or facilitator: https://….`,
       });
   });
 

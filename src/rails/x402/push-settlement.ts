@@ -148,13 +148,15 @@ async function signNext(open: OpenSettlement): Promise<SignedSettlement> {
   try {
     await parts.ledger.replaceTransaction(payment.id, transaction);
   } catch (error) {
+    parts.log.error({ payment: payment.id, error }, 'a signed transaction could not be stored');
+    // What the ledger refuses for good was not stored; after any other failure nobody knows.
     if (error instanceof CoinslotError && !error.retryable) submitter.giveBack(transaction);
     else
       submitter.doubt(transaction, async () => {
         const job = await parts.ledger.findJob(payment.id);
         return job?.transaction?.hash === transaction.hash;
       });
-    throw error;
+    return { outcome: 'blocked', reason: 'not_stored' };
   }
   submitter.keep(transaction);
   effortOf(open).signedAtMs = parts.clock.now();

@@ -17,6 +17,7 @@ export type BlockedReason =
   | 'insufficient_funds'
   | 'simulation_failed'
   | 'gas_limit'
+  | 'not_stored'
   | 'rpc_unavailable';
 
 /** A fifth more than measured: the state may differ a little in the block that takes it. */
