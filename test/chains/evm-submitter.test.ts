@@ -159,6 +159,19 @@ describe('the submitter of a settlement key', () => {
     assert.equal(await chain.receipt(lost.hash), null);
   });
 
+  it('never fills a nonce that a neighbour has stored meanwhile', async () => {
+    const neighbour = await submitterOf(1).prepare(transferCall(11));
+    const submitter = submitterOf(1, { storedTransactions: async () => [neighbour] });
+    const taken = await submitter.prepare(transferCall(11));
+    assert.equal(taken.nonce, neighbour.nonce);
+    submitter.skip(taken);
+    const next = await submitter.prepare(transferCall(11));
+    submitter.keep(next);
+    await submitter.broadcast(next);
+    await healUntilMined(submitter, next.hash);
+    assert.equal(await succeeded(neighbour.hash), true);
+  });
+
   it('replaces a waiting transaction under its nonce with higher fees', async (t) => {
     await stopMining(t);
     const submitter = submitterOf(9);

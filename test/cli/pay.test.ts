@@ -34,7 +34,7 @@ describe('coinslot pay', { concurrency: true }, () => {
     assert.deepEqual([run.code, run.stdout], [0, '{"ok":true}']);
     assert.match(
       run.stderr,
-      /^cost {9}\$0\.006 \(x402, eip155:84532\)\ntransaction {2}0x(?:fe){32}\npayment {6}pay_1\n$/,
+      /^\ncost {9}\$0\.006 \(x402, eip155:84532\)\ntransaction {2}0x(?:fe){32}\npayment {6}pay_1\n$/,
     );
     const [first, paid] = server.received;
     assert.deepEqual(

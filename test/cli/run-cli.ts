@@ -15,9 +15,11 @@ export async function runCli(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
   stdin = '',
+  cwd?: string,
 ): Promise<CliRun> {
   const child = spawn(process.execPath, [MAIN, ...args], {
     env: { PATH: process.env.PATH, ...env },
+    ...(cwd === undefined ? {} : { cwd }),
   });
   const closed = new Promise<number | null>((resolve, reject) => {
     child.on('error', reject);

@@ -69,132 +69,168 @@ const HEAL_EVERY_MS = 250;
 
 /** Reads nothing from the chain until the first transaction. */
 export function createSubmitter(options: SubmitterOptions): Submitter {
-  const { chain, privateKey, log } = options;
-  const address = addressOfPrivateKey(privateKey).toLowerCase() as Hex;
-  const key = Buffer.from(privateKey.slice(2), 'hex');
-  const stored = new Map<number, SignedTransaction>();
-  const doubts = new Map<number, Doubt>();
-  let started: Promise<Nonces> | undefined;
-  let healing: Promise<void> | undefined;
-  let healedAtMs = Number.NEGATIVE_INFINITY;
+  return new KeySubmitter(options);
+}
 
-  async function start(): Promise<Nonces> {
-    const [pending, next] = await Promise.all([
-      chain.transactionCount(address, 'pending'),
-      options.storedNonce(address),
-    ]);
-    if (next !== null && next > pending)
-      for (const transaction of await options.storedTransactions(address))
-        stored.set(transaction.nonce, transaction);
-    return createNonces(Math.max(pending, next ?? 0));
+class KeySubmitter implements Submitter {
+  readonly address: Hex;
+  readonly #options: SubmitterOptions;
+  readonly #key: Uint8Array;
+  /** Stored transactions by nonce, until they are mined. */
+  readonly #stored = new Map<number, SignedTransaction>();
+  readonly #doubts = new Map<number, Doubt>();
+  #started: Promise<Nonces> | undefined;
+  #healing: Promise<void> | undefined;
+  #healedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: SubmitterOptions) {
+    this.#options = options;
+    this.address = addressOfPrivateKey(options.privateKey).toLowerCase() as Hex;
+    this.#key = Buffer.from(options.privateKey.slice(2), 'hex');
   }
 
-  function ready(): Promise<Nonces> {
-    started ??= start().catch((error: unknown) => {
-      started = undefined;
+  async prepare(call: ContractCall): Promise<SignedTransaction> {
+    const [nonces, fees] = await Promise.all([this.#ready(), this.#options.chain.fees()]);
+    const nonce = nonces.take();
+    try {
+      return this.#sign(nonce, call, fees);
+    } catch (error) {
+      nonces.giveBack(nonce);
       throw error;
-    });
-    return started;
-  }
-
-  function sign(nonce: number, call: ContractCall, fees: Fees): SignedTransaction {
-    const fields = { ...call, ...fees, nonce, chainId: chain.chainId, value: 0n };
-    return signTransaction(fields, address, key);
-  }
-
-  async function fill(nonces: Nonces, nonce: number): Promise<void> {
-    // Taken before the first await, else a payment could take it meanwhile.
-    nonces.takeFree(nonce);
-    const fees = raised(await chain.fees(), 1);
-    const filler = sign(nonce, { to: address, data: '0x', gasLimit: FILLER_GAS }, fees);
-    const outcome = await broadcast(filler);
-    log.warn({ sender: address, nonce, hash: filler.hash, outcome }, 'filled a nonce gap');
-    if (outcome === 'accepted') stored.set(nonce, filler);
-  }
-
-  async function healOnce(): Promise<void> {
-    const nonces = await ready();
-    const [mined, pending] = await Promise.all([
-      chain.transactionCount(address, 'latest'),
-      chain.transactionCount(address, 'pending'),
-    ]);
-    nonces.advance(Math.max(mined, pending));
-    for (const nonce of stored.keys()) if (nonce < mined) stored.delete(nonce);
-    for (const nonce of doubts.keys()) if (nonce < mined) doubts.delete(nonce);
-    const missing = Math.max(mined, pending);
-    if (!nonces.isWaitedFor(missing) || nonces.isInHand(missing)) return;
-    const transaction = stored.get(missing);
-    if (transaction !== undefined) {
-      await broadcast(transaction);
-      return;
     }
-    const doubt = doubts.get(missing);
-    if (doubt !== undefined) {
-      const isStored = await doubt.isStored();
-      doubts.delete(missing);
-      if (!isStored) nonces.giveBack(missing);
-      else stored.set(missing, doubt.transaction);
-      return;
-    }
-    await fill(nonces, missing);
   }
 
-  async function broadcast(transaction: SignedTransaction): Promise<BroadcastOutcome> {
+  keep(transaction: SignedTransaction): void {
+    this.#stored.set(transaction.nonce, transaction);
+    this.skip(transaction);
+  }
+
+  giveBack({ nonce }: SignedTransaction): void {
+    void this.#started?.then((nonces) => nonces.giveBack(nonce));
+  }
+
+  skip({ nonce }: SignedTransaction): void {
+    void this.#started?.then((nonces) => nonces.keep(nonce));
+  }
+
+  doubt(transaction: SignedTransaction, isStored: () => Promise<boolean>): void {
+    this.#doubts.set(transaction.nonce, { transaction, isStored });
+    this.skip(transaction);
+  }
+
+  async replace(
+    { nonce }: SignedTransaction,
+    call: ContractCall,
+    bumps: number,
+  ): Promise<SignedTransaction> {
+    return this.#sign(nonce, call, raised(await this.#options.chain.fees(), bumps));
+  }
+
+  async broadcast(transaction: SignedTransaction): Promise<BroadcastOutcome> {
+    const { chain, log } = this.#options;
     try {
       await chain.broadcast(transaction.raw);
       return 'accepted';
     } catch (error) {
       const outcome = outcomeOf(error);
+      const { nonce, hash } = transaction;
       if (outcome === 'refused' || outcome === 'no_coin')
         log.error(
-          { sender: address, nonce: transaction.nonce, hash: transaction.hash, error },
+          { sender: this.address, nonce, hash, error },
           'a node refused a settlement transaction',
         );
       return outcome;
     }
   }
 
-  return {
-    address,
-    async prepare(call) {
-      const [nonces, fees] = await Promise.all([ready(), chain.fees()]);
-      const nonce = nonces.take();
-      try {
-        return sign(nonce, call, fees);
-      } catch (error) {
-        nonces.giveBack(nonce);
-        throw error;
-      }
-    },
-    keep(transaction) {
-      stored.set(transaction.nonce, transaction);
-      void started?.then((nonces) => nonces.keep(transaction.nonce));
-    },
-    giveBack({ nonce }) {
-      void started?.then((nonces) => nonces.giveBack(nonce));
-    },
-    skip({ nonce }) {
-      void started?.then((nonces) => nonces.keep(nonce));
-    },
-    doubt(transaction, isStored) {
-      const { nonce } = transaction;
-      doubts.set(nonce, { transaction, isStored });
-      void started?.then((nonces) => nonces.keep(nonce));
-    },
-    async replace(transaction, call, bumps) {
-      return sign(transaction.nonce, call, raised(await chain.fees(), bumps));
-    },
-    broadcast,
-    heal() {
-      const nowMs = performance.now();
-      if (healing === undefined && nowMs - healedAtMs < HEAL_EVERY_MS) return Promise.resolve();
-      healing ??= healOnce().finally(() => {
-        healedAtMs = performance.now();
-        healing = undefined;
-      });
-      return healing;
-    },
-  };
+  heal(): Promise<void> {
+    const isRecent = performance.now() - this.#healedAtMs < HEAL_EVERY_MS;
+    if (this.#healing === undefined && isRecent) return Promise.resolve();
+    this.#healing ??= this.#healOnce().finally(() => {
+      this.#healedAtMs = performance.now();
+      this.#healing = undefined;
+    });
+    return this.#healing;
+  }
+
+  #ready(): Promise<Nonces> {
+    this.#started ??= this.#start().catch((error: unknown) => {
+      this.#started = undefined;
+      throw error;
+    });
+    return this.#started;
+  }
+
+  async #start(): Promise<Nonces> {
+    const { chain, storedNonce } = this.#options;
+    const [pending, next] = await Promise.all([
+      chain.transactionCount(this.address, 'pending'),
+      storedNonce(this.address),
+    ]);
+    if (next !== null && next > pending) await this.#adopt();
+    return createNonces(Math.max(pending, next ?? 0));
+  }
+
+  /** Takes over what the ledger has, whoever of us stored it. */
+  async #adopt(): Promise<void> {
+    for (const transaction of await this.#options.storedTransactions(this.address))
+      this.#stored.set(transaction.nonce, transaction);
+  }
+
+  #sign(nonce: number, call: ContractCall, fees: Fees): SignedTransaction {
+    const { chainId } = this.#options.chain;
+    return signTransaction(
+      { ...call, ...fees, nonce, chainId, value: 0n },
+      this.address,
+      this.#key,
+    );
+  }
+
+  async #healOnce(): Promise<void> {
+    const { chain } = this.#options;
+    const nonces = await this.#ready();
+    const [mined, pending] = await Promise.all([
+      chain.transactionCount(this.address, 'latest'),
+      chain.transactionCount(this.address, 'pending'),
+    ]);
+    const missing = Math.max(mined, pending);
+    nonces.advance(missing);
+    for (const known of [this.#stored, this.#doubts])
+      for (const nonce of known.keys()) if (nonce < mined) known.delete(nonce);
+    if (!nonces.isWaitedFor(missing) || nonces.isInHand(missing)) return;
+    await this.#mend(nonces, missing);
+  }
+
+  /** Sends what belongs under the nonce that everything later waits for. */
+  async #mend(nonces: Nonces, missing: number): Promise<void> {
+    const known = this.#stored.get(missing);
+    if (known !== undefined) return void (await this.broadcast(known));
+    const doubt = this.#doubts.get(missing);
+    if (doubt !== undefined) {
+      const isStored = await doubt.isStored();
+      this.#doubts.delete(missing);
+      if (!isStored) nonces.giveBack(missing);
+      else this.#stored.set(missing, doubt.transaction);
+      return;
+    }
+    // Taken before the first await, else a payment could take it meanwhile.
+    nonces.takeFree(missing);
+    // Only what nobody stored may be filled: else it would push out a payment of a neighbour.
+    await this.#adopt();
+    const adopted = this.#stored.get(missing);
+    if (adopted === undefined) await this.#fill(missing);
+    else await this.broadcast(adopted);
+  }
+
+  /** An empty transfer to oneself: it moves no money, so nothing of it is stored. */
+  async #fill(nonce: number): Promise<void> {
+    const { chain, log } = this.#options;
+    const call: ContractCall = { to: this.address, data: '0x', gasLimit: FILLER_GAS };
+    const filler = this.#sign(nonce, call, raised(await chain.fees(), 1));
+    const outcome = await this.broadcast(filler);
+    log.warn({ sender: this.address, nonce, hash: filler.hash, outcome }, 'filled a nonce gap');
+    if (outcome === 'accepted') this.#stored.set(nonce, filler);
+  }
 }
 
 /** A quarter more per bump: nodes take a replacement only from a tenth more on. */
