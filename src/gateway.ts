@@ -97,7 +97,7 @@ export async function createGateway(
       exposure: config.exposure,
       corsOrigins: config.cors.origins.includes('*') ? null : new Set(config.cors.origins),
       keyOf: (exchange) => authenticateKey(ledger, exchange),
-      orphans: new Set(),
+      orphans: new Map(),
     };
     return await run(config, parts, rails, upstreams);
   } catch (error) {

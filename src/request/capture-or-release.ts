@@ -3,11 +3,12 @@
  * moves outside money, it moves before the first byte of the answer leaves.
  */
 
-import { ClientGone, CoinslotError, SettlementPending } from '../core/errors.ts';
+import { ClientGone, CoinslotError, RailUnavailable, SettlementPending } from '../core/errors.ts';
 import { type Answer, isStream } from '../core/exchange.ts';
 import type { Payment, StoredAnswer } from '../core/payment.ts';
 import type { UpstreamAnswer } from '../core/ports/upstream.ts';
 import { problemAnswer, storable, withGatewayHeaders } from './answers.ts';
+import { endOrRetry, endUnanswered, releaseHold } from './end-payment.ts';
 import { judgeAnswer } from './judge-answer.ts';
 import { type Metered, meterUsage } from './meter-usage.ts';
 import type { PaidRequest } from './paid-request.ts';
@@ -41,7 +42,8 @@ async function captureFirst(
     const gone = new ClientGone('The client went away before the answer began.');
     return await giveBack(paid, gone.code, gone, answer);
   }
-  const payment = await takeCost(paid, answer, metered);
+  const kept = keptOf(paid, answer);
+  const payment = await takeCost(paid, answer, metered, kept);
   if (payment.state === 'settlement_failed') {
     discard(answer);
     const reason = {
@@ -50,7 +52,7 @@ async function captureFirst(
     };
     return await requirePayment(paid.parts, paid.demand, reason);
   }
-  if (payment.state !== 'settled') await exposeOrWithhold(paid, payment, answer);
+  if (payment.state !== 'settled') await exposeOrWithhold(paid, payment, answer, kept);
   const headers = withGatewayHeaders(answer.headers, [
     ...receiptHeaders(paid.rail, payment),
     ...paid.headers,
@@ -63,17 +65,15 @@ async function takeCost(
   paid: PaidRequest,
   answer: UpstreamAnswer,
   metered: Metered,
+  kept: StoredAnswer | null,
 ): Promise<Payment> {
   const { payment, parts } = paid;
   if (payment.replay === 'until-broadcast') parts.inFlight.close(paid.credential);
-  const kept = isStream(answer.body)
-    ? null
-    : storable(answer as StoredAnswer, parts.limits.replayBytes);
   try {
     return await paid.rail.capture({ payment, ...metered, answer: kept });
   } catch (error) {
-    // Nothing is known to have moved and nothing was said: the worker gives the hold back or resolves it.
-    parts.orphans.add(payment.id);
+    // Nobody knows what the ledger wrote, and nothing was said: the worker looks and ends it.
+    parts.orphans.set(payment.id, (now) => endUnanswered(parts, now));
     discard(answer);
     throw error;
   }
@@ -84,13 +84,23 @@ async function exposeOrWithhold(
   paid: PaidRequest,
   payment: Payment,
   answer: UpstreamAnswer,
+  kept: StoredAnswer | null,
 ): Promise<void> {
+  const { parts } = paid;
+  const { id: paymentId } = payment;
   const short = payment.reason === 'insufficient_funds';
+  // A store that can't count what is exposed can't allow it either.
   const exposed = short
     ? 'beyond'
-    : await paid.parts.ledger.expose({ paymentId: payment.id, ...paid.parts.exposure });
+    : await parts.ledger.expose({ paymentId, ...parts.exposure }).catch(() => 'beyond');
   if (exposed === 'within') return;
   discard(answer);
+  if (kept === null) {
+    await endOrRetry(parts, payment, () => parts.ledger.refundDue(paymentId, 'answer_not_kept'));
+    throw new RailUnavailable(
+      'The payment is not confirmed in time, and this answer is too long to be kept; what is paid is owed back.',
+    );
+  }
   throw new SettlementPending(
     short
       ? 'The wallet no longer covers this payment; the answer is kept until it does.'
@@ -107,10 +117,7 @@ export async function giveBack(
 ): Promise<Answer> {
   const { parts, payment } = paid;
   if (unread) discard(unread);
-  const kept =
-    failure instanceof CoinslotError || isStream(failure.body)
-      ? null
-      : storable(failure as StoredAnswer, parts.limits.replayBytes);
+  const kept = failure instanceof CoinslotError ? null : keptOf(paid, failure);
   const released = await release(paid, reason, kept);
   parts.rateLimits.failed(payment.payer, paid.demand.exchange.remote.address);
   const headers = receiptHeaders(undefined, released);
@@ -131,26 +138,19 @@ async function release(
   answer: StoredAnswer | null,
 ): Promise<Payment> {
   const { parts, payment } = paid;
-  try {
-    const released = await parts.ledger.release({
-      paymentId: payment.id,
-      owner: parts.owner,
-      state: 'released',
-      reason,
-      answer,
-    });
-    return released.payment ?? { ...payment, state: 'released', reason };
-  } catch (error) {
-    parts.orphans.add(payment.id);
-    parts.log.error(
-      { error, payment: payment.id },
-      'a hold could not be released; it will be tried again',
-    );
-    return { ...payment, state: 'released', reason };
-  }
+  let released: Payment = { ...payment, state: 'released', reason };
+  await endOrRetry(parts, payment, async (now) => {
+    released = (await releaseHold(parts, now, reason, answer)).payment ?? released;
+  });
+  return released;
+}
+
+/** What of an answer can be replayed: a stream is passed on, never kept. */
+function keptOf({ parts }: PaidRequest, { status, headers, body }: UpstreamAnswer) {
+  return isStream(body) ? null : storable({ status, headers, body }, parts.limits.replayBytes);
 }
 
 /** Stops an upstream stream that nobody will read. */
 function discard(answer: UpstreamAnswer): void {
-  if (isStream(answer.body)) void answer.body[Symbol.asyncIterator]().return?.(undefined);
+  if (isStream(answer.body)) void answer.body[Symbol.asyncIterator]().return?.();
 }

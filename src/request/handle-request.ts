@@ -20,8 +20,7 @@ export async function handleRequest(parts: RequestParts, exchange: Exchange): Pr
   const { route } = match;
   if (route.price.kind === 'free') return await passFree(parts, match, exchange);
 
-  const nowMs = parts.clock.now();
-  const quote = parts.quotes.issue(route, nowMs);
+  const quote = parts.quotes.issue(route, parts.clock.now());
   const chosen = choosePayment(parts.rails, route, exchange);
   const { body, digest, credential } = await readRequest(
     exchange,
@@ -29,6 +28,8 @@ export async function handleRequest(parts: RequestParts, exchange: Exchange): Pr
     chosen,
     parts.limits.bodyBytes,
   );
+  // The time counts from here: a slowly sent body must not make a payment look valid for longer than it is.
+  const nowMs = parts.clock.now();
   const demand = { route, quote, digest, exchange, owner: parts.owner, nowMs };
 
   return await parts.inFlight.runOrJoin(credential, digest, async () => {

@@ -3,6 +3,7 @@
 import type { Clock } from '../core/clock.ts';
 import type { Exchange } from '../core/exchange.ts';
 import type { Log } from '../core/log.ts';
+import type { Payment } from '../core/payment.ts';
 import type { ApiKey, Ledger } from '../core/ports/ledger.ts';
 import type { Rail } from '../core/ports/rail.ts';
 import type { Upstream } from '../core/ports/upstream.ts';
@@ -10,6 +11,9 @@ import type { InFlight } from './in-flight.ts';
 import type { MatchRoute } from './match-route.ts';
 import type { Quotes } from './quote-price.ts';
 import type { RateLimits } from './rate-limits.ts';
+
+/** Ends a payment as it stands now; doing so twice changes nothing. */
+export type EndPayment = (payment: Payment) => Promise<unknown>;
 
 export interface RequestParts {
   readonly matchRoute: MatchRoute;
@@ -39,6 +43,6 @@ export interface RequestParts {
   readonly exposure: { readonly perPayer: bigint; readonly perNetwork: bigint };
   /** The API key that a request shows, authenticated; null when it shows none. Throws KeyUnknown. */
   readonly keyOf: (exchange: Exchange) => Promise<ApiKey | null>;
-  /** Payments whose end could not be written; the settlement worker finishes them. */
-  readonly orphans: Set<string>;
+  /** How to end payments whose end could not be written; the settlement worker tries again. */
+  readonly orphans: Map<string, EndPayment>;
 }

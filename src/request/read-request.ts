@@ -38,21 +38,11 @@ async function readBody(exchange: Exchange, bytesMax: number): Promise<Uint8Arra
   checkDeclaredLength(exchange, bytesMax);
   if (exchange.body === null) return NO_BYTES;
   const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  try {
-    for await (const chunk of exchange.body) {
-      bytes += chunk.length;
-      if (bytes > bytesMax) throw new BodyTooLarge(`The body is larger than ${bytesMax} bytes.`);
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    if (error instanceof BodyTooLarge) throw error;
-    throw new ClientGone('The client stopped sending its body.', { cause: error });
-  }
-  return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks, bytes);
+  for await (const chunk of countBytes(exchange.body, bytesMax)) chunks.push(chunk);
+  return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks);
 }
 
-/** The body as a stream that fails with BodyTooLarge past the limit. */
+/** The body as a stream that fails with BodyTooLarge past the limit, and with ClientGone when it breaks off. */
 export function boundBody(exchange: Exchange, bytesMax: number): Body | null {
   checkDeclaredLength(exchange, bytesMax);
   return exchange.body === null ? null : countBytes(exchange.body, bytesMax);
@@ -60,10 +50,15 @@ export function boundBody(exchange: Exchange, bytesMax: number): Body | null {
 
 async function* countBytes(body: Body, bytesMax: number): Body {
   let bytes = 0;
-  for await (const chunk of body) {
-    bytes += chunk.length;
-    if (bytes > bytesMax) throw new BodyTooLarge(`The body is larger than ${bytesMax} bytes.`);
-    yield chunk;
+  try {
+    for await (const chunk of body) {
+      bytes += chunk.length;
+      if (bytes > bytesMax) throw new BodyTooLarge(`The body is larger than ${bytesMax} bytes.`);
+      yield chunk;
+    }
+  } catch (error) {
+    if (error instanceof BodyTooLarge) throw error;
+    throw new ClientGone('The client stopped sending its body.', { cause: error });
   }
 }
 

@@ -3,8 +3,8 @@
 import type { Answer, Body } from '../core/exchange.ts';
 import type { UpstreamAnswer } from '../core/ports/upstream.ts';
 import { withGatewayHeaders } from './answers.ts';
+import { endOrRetry, isHeld, releaseHold } from './end-payment.ts';
 import type { Metered } from './meter-usage.ts';
-import { endOrRetry, releaseHold } from './end-payment.ts';
 import type { PaidRequest } from './paid-request.ts';
 import { type StreamEnd, watchBody } from './watch-body.ts';
 
@@ -31,9 +31,7 @@ export function watchSettledStream(paid: PaidRequest, body: Body): Body {
   return watchBody(body, async (how, rest) => {
     await rest.return?.();
     if (how !== 'broken' || paid.match.route.onBreak !== 'release') return;
-    await endOrRetry(parts, payment, () =>
-      parts.ledger.refundDue(payment.id, 'upstream_broke_off'),
-    );
+    await endOrRetry(parts, payment, ({ id }) => parts.ledger.refundDue(id, 'upstream_broke_off'));
   });
 }
 
@@ -53,11 +51,15 @@ async function endHeldStream(
   if (!gone && !broke) {
     // What was delivered is paid for, also when the store could not write it at once.
     const order = { payment, ...metered, answer: null };
-    return await endOrRetry(parts, payment, () => rail.capture(order));
+    return await endOrRetry(
+      parts,
+      payment,
+      async (now) => isHeld(now) && (await rail.capture(order)),
+    );
   }
   parts.rateLimits.failed(payment.payer, paid.demand.exchange.remote.address);
   const reason = gone ? 'client_gone' : 'upstream_broke_off';
-  await endOrRetry(parts, payment, () => releaseHold(parts, payment, reason, null));
+  await endOrRetry(parts, payment, (now) => releaseHold(parts, now, reason, null));
 }
 
 /** Reads on for the operator's sake although nobody listens. */

@@ -1,7 +1,7 @@
 /** Streams whose end matters: money and places in the queue hang on how, and that, they end. */
 
-import type { Body } from '../core/exchange.ts';
 import { CoinslotError } from '../core/errors.ts';
+import type { Body } from '../core/exchange.ts';
 
 /** How a stream ended: read to the end, broken by the upstream, or left by its reader. */
 export type StreamEnd = 'complete' | 'broken' | 'left';

@@ -9,6 +9,7 @@ import {
   type Body,
   type Exchange,
   findHeader,
+  type HeaderList,
   isStream,
   type Remote,
 } from '../core/exchange.ts';
@@ -22,7 +23,11 @@ export interface NodeServerOptions extends RemoteOptions {
   readonly headerBytes: number;
   /** A client must have sent its whole request by then. */
   readonly requestMs: number;
+  /** A client that reads nothing of its answer for this long is gone; default 60 s. */
+  readonly stallMs?: number;
 }
+
+const STALL_MS = 60_000;
 
 export interface RunningServer {
   readonly url: string;
@@ -36,6 +41,7 @@ export async function serveNode(
   options: NodeServerOptions,
 ): Promise<RunningServer> {
   const remoteOf = compileRemoteOf(options);
+  const { stallMs = STALL_MS } = options;
   const server = createServer({
     maxHeaderSize: options.headerBytes,
     headersTimeout: Math.min(options.requestMs, 15_000),
@@ -48,7 +54,7 @@ export async function serveNode(
     // A connection that is kept alive would otherwise outlive its last answer until the grace is over.
     response.on('close', () => closing && server.closeIdleConnections());
     const exchange = new NodeExchange(request, response, remoteOf, waits);
-    void gateway.handle(exchange).then((answer) => writeAnswer(response, answer));
+    void gateway.handle(exchange).then((answer) => writeAnswer(response, answer, stallMs));
   };
   server.on('request', (request, response) => serve(request, response, false));
   // The body is asked for only once the request is worth it, so an unpaid upload costs nobody bandwidth.
@@ -125,41 +131,54 @@ async function* afterContinue(request: IncomingMessage, response: ServerResponse
   yield* request;
 }
 
-/** Writes head and body; a stream that breaks ends the connection, so that the client sees it is cut. */
-async function writeAnswer(response: ServerResponse, answer: Answer): Promise<void> {
-  if (response.destroyed) {
-    if (isStream(answer.body)) await answer.body[Symbol.asyncIterator]().return?.(undefined);
-    return;
-  }
-  const { status, headers, body } = answer;
-  if (!isStream(body)) {
-    const sized =
-      status === 204 || status === 304 || findHeader(headers, 'content-length') !== undefined;
-    response.writeHead(
-      status,
-      sized ? [...headers] : [...headers, 'Content-Length', String(body?.length ?? 0)],
-    );
-    response.end(body ?? undefined);
-    return;
-  }
+/** Writes head and body; a stream that breaks ends the connection, so that the client sees it is cut. Never throws. */
+async function writeAnswer(
+  response: ServerResponse,
+  { status, headers, body }: Answer,
+  stallMs: number,
+): Promise<void> {
+  const chunks = isStream(body) ? body[Symbol.asyncIterator]() : null;
   try {
+    if (response.destroyed) return;
+    if (chunks === null) return writeWhole(response, status, headers, body as Uint8Array | null);
     response.writeHead(status, [...headers]);
-    for await (const chunk of body) {
-      if (response.destroyed) return;
-      if (!response.write(chunk)) await drained(response);
+    while (!response.destroyed) {
+      const next = await chunks.next();
+      if (next.done) return void response.end();
+      if (!response.write(next.value)) await drained(response, stallMs);
     }
-    response.end();
   } catch {
     // The head still leaves: it names the payment that the client may want to look up.
-    response.flushHeaders();
+    if (response.headersSent) response.flushHeaders();
     response.socket?.destroySoon();
+  } finally {
+    // However it ended, and even if it never began: the money of a stream waits for its reader.
+    await chunks?.return?.().catch(() => {});
   }
 }
 
-async function drained(response: ServerResponse): Promise<void> {
+function writeWhole(
+  response: ServerResponse,
+  status: number,
+  headers: HeaderList,
+  body: Uint8Array | null,
+): void {
+  const sized =
+    status === 204 || status === 304 || findHeader(headers, 'content-length') !== undefined;
+  response.writeHead(
+    status,
+    sized ? [...headers] : [...headers, 'Content-Length', String(body?.length ?? 0)],
+  );
+  response.end(body ?? undefined);
+}
+
+/** Waits until the client has read on; one that stalls would keep its hold and its place for ever. */
+async function drained(response: ServerResponse, stallMs: number): Promise<void> {
   if (response.destroyed) return;
   await new Promise<void>((resolve) => {
+    const timer = setTimeout(() => response.destroy(), stallMs);
     const done = (): void => {
+      clearTimeout(timer);
       response.off('drain', done);
       response.off('close', done);
       resolve();

@@ -15,8 +15,8 @@ export interface RecoveryOptions {
   readonly owner: string;
   readonly clock: Clock;
   readonly log: Log;
-  /** Payments of this process whose end could not be written. */
-  readonly orphans: Set<string>;
+  /** Payments of this process whose end could not be written, and how to write it. */
+  readonly orphans: Map<string, (payment: Payment) => Promise<unknown>>;
   /** A process that does not renew its lease for this long is dead. */
   readonly leaseMs: number;
   /** Pause between two rounds. */
@@ -46,8 +46,10 @@ export function createRecovery(options: RecoveryOptions): Recovery {
   const round = async (): Promise<void> => {
     const nowMs = clock.now();
     await ledger.heartbeat(owner, nowMs + options.leaseMs);
-    for (const payment of await ledger.takeLapsed(owner, nowMs)) await giveBack(options, payment);
-    for (const id of [...options.orphans]) await finishOrphan(options, id);
+    // What we took over is ours until it is ended, however often that takes.
+    for (const { id } of await ledger.takeLapsed(owner, nowMs))
+      options.orphans.set(id, (payment) => giveBack(options, payment));
+    for (const [id, end] of [...options.orphans]) await endOrphan(options, id, end);
     await resolveAll(
       options,
       (await ledger.openJobs()).map((job) => job.paymentId),
@@ -93,10 +95,19 @@ async function giveBack(options: RecoveryOptions, payment: Payment): Promise<voi
   );
 }
 
-async function finishOrphan(options: RecoveryOptions, id: string): Promise<void> {
-  const payment = await options.ledger.findPayment(id);
-  if (payment && payment.owner === options.owner) await giveBack(options, payment);
-  options.orphans.delete(id);
+/** One that can't be ended yet does not stop the others. */
+async function endOrphan(
+  { ledger, owner, orphans, log }: RecoveryOptions,
+  id: string,
+  end: (payment: Payment) => Promise<unknown>,
+): Promise<void> {
+  try {
+    const payment = await ledger.findPayment(id);
+    if (payment?.owner === owner) await end(payment);
+    orphans.delete(id);
+  } catch (error) {
+    log.warn({ payment: id, error }, 'a payment could not be ended yet');
+  }
 }
 
 /** Side by side, oldest first: a chain transaction may be waiting for the nonce of a later job here. */

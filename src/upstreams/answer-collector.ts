@@ -6,7 +6,8 @@
 
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import { ClientGone, UpstreamTimeout } from '../core/errors.ts';
+import { ClientGone, UpstreamFailed, UpstreamTimeout } from '../core/errors.ts';
+import type { Body } from '../core/exchange.ts';
 import { forwardableHeaders } from '../core/forwarding.ts';
 import type { UpstreamAnswer, UpstreamRequest } from '../core/ports/upstream.ts';
 
@@ -24,6 +25,9 @@ export class AnswerCollector implements Dispatcher.DispatchHandler {
   #bytes = 0;
   #stream: Readable | null = null;
   #ended: Error | null = null;
+  /** How long the reader kept the upstream waiting, and since when it does. */
+  #waitedMs = 0;
+  #waitsSinceMs: number | null = null;
 
   constructor(
     request: UpstreamRequest,
@@ -35,10 +39,7 @@ export class AnswerCollector implements Dispatcher.DispatchHandler {
     this.#resolve = resolve;
     this.#reject = reject;
     this.#toFailure = toFailure;
-    this.#timer = setTimeout(
-      () => this.#abort(new UpstreamTimeout('The upstream did not finish in time.')),
-      request.timeoutMs,
-    );
+    this.#timer = setTimeout(this.#onTimeout, request.timeoutMs);
     request.signal.addEventListener('abort', this.#onClientGone, { once: true });
   }
 
@@ -48,11 +49,16 @@ export class AnswerCollector implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(
-    _controller: Dispatcher.DispatchController,
+    controller: Dispatcher.DispatchController,
     status: number,
     headers: Record<string, string | string[] | undefined>,
   ): void {
     if (status < 200) return;
+    // RFC 9110 §15: nothing beyond 599 is a status, and not every server side can write one.
+    if (status > 599) {
+      controller.abort(new UpstreamFailed(`The upstream sent ${status}.`));
+      return;
+    }
     this.#status = status;
     this.#headers = forwardableHeaders(flatten(headers));
     this.#streams = String(headers['content-type'] ?? '').startsWith('text/event-stream');
@@ -61,7 +67,7 @@ export class AnswerCollector implements Dispatcher.DispatchHandler {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (chunk.length === 0) return;
     if (this.#stream) {
-      if (!this.#stream.push(chunk)) controller.pause();
+      if (!this.#stream.push(chunk)) this.#pause(controller);
       return;
     }
     this.#chunks.push(chunk);
@@ -84,7 +90,7 @@ export class AnswerCollector implements Dispatcher.DispatchHandler {
 
   #startStream(controller: Dispatcher.DispatchController): void {
     const stream = new Readable({
-      read: () => controller.resume(),
+      read: () => this.#resume(controller),
       destroy: (error, done) => {
         // The reader stopped early: the upstream need not go on.
         if (!this.#finished) this.#abort(error ?? new ClientGone('The client went away.'));
@@ -94,9 +100,43 @@ export class AnswerCollector implements Dispatcher.DispatchHandler {
     // It may break before its reader comes; the reader is told then, and nobody else needs to know.
     stream.on('error', () => {});
     this.#stream = stream;
-    for (const chunk of this.#chunks) if (!stream.push(chunk)) controller.pause();
+    for (const chunk of this.#chunks) if (!stream.push(chunk)) this.#pause(controller);
     this.#chunks = [];
-    this.#resolve({ status: this.#status, headers: this.#headers, body: stream });
+    this.#resolve({ status: this.#status, headers: this.#headers, body: this.#bodyOf(stream) });
+  }
+
+  /** Ends the stream when its reader gives it up, even before the first chunk: node's own iterator would not. */
+  #bodyOf(stream: Readable): Body {
+    const chunks: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]();
+    let begun = false;
+    const reader: AsyncIterator<Uint8Array> = {
+      next: () => {
+        // Until now it waited for us, not for its reader.
+        if (!begun && this.#waitsSinceMs !== null) this.#waitsSinceMs = performance.now();
+        begun = true;
+        return chunks.next();
+      },
+      return: async () => {
+        stream.destroy();
+        return { done: true, value: undefined };
+      },
+    };
+    return { [Symbol.asyncIterator]: () => reader };
+  }
+
+  #pause(controller: Dispatcher.DispatchController): void {
+    this.#waitsSinceMs ??= performance.now();
+    controller.pause();
+  }
+
+  #resume(controller: Dispatcher.DispatchController): void {
+    this.#waitedMs += this.#waitingMs();
+    this.#waitsSinceMs = null;
+    controller.resume();
+  }
+
+  #waitingMs(): number {
+    return this.#waitsSinceMs === null ? 0 : performance.now() - this.#waitsSinceMs;
   }
 
   #whole(): Uint8Array {
@@ -115,9 +155,24 @@ export class AnswerCollector implements Dispatcher.DispatchHandler {
 
   readonly #onClientGone = (): void => this.#abort(new ClientGone('The client went away.'));
 
+  /** Whoever kept the other waiting for longer is to blame: reading slowly until the time is up must not be free. */
+  readonly #onTimeout = (): void => {
+    const waitedMs = this.#waitedMs + this.#waitingMs();
+    this.#abort(
+      waitedMs > this.#request.timeoutMs / 2
+        ? new ClientGone('The client did not read the answer in time.')
+        : new UpstreamTimeout('The upstream did not finish in time.'),
+    );
+  };
+
   #abort(reason: Error): void {
     this.#ended ??= reason;
-    this.#controller?.abort(reason);
+    if (this.#controller) this.#controller.abort(reason);
+    else {
+      // Still waiting for a connection: it is aborted as soon as it gets one.
+      this.#finish();
+      this.#reject(reason);
+    }
   }
 }
 

@@ -8,6 +8,7 @@ import type { TestContext } from 'node:test';
 import { parseUsd } from '../../src/core/money.ts';
 import type { Payment, PaymentState } from '../../src/core/payment.ts';
 import type { Ledger } from '../../src/core/ports/ledger.ts';
+import type { GatewayOptions } from '../../src/gateway.ts';
 import { newApiKey } from '../../src/rails/prepaid/protocol.ts';
 import { startGateway, type TestConfig, type TestGateway } from '../support/start-gateway.ts';
 
@@ -106,13 +107,15 @@ export async function stage(
   t: TestContext,
   upstream: { readonly url: string },
   over: Partial<TestConfig> = {},
+  options: GatewayOptions = {},
 ): Promise<Stage> {
-  const gateway = await startGateway(t, {
+  const config: TestConfig = {
     upstreams: { api: { url: upstream.url } },
     payments: { prepaid: {} },
     routes: { '* /x': { upstream: 'api', price: '$0.01', timeout: '2s' } },
     ...over,
-  });
+  };
+  const gateway = await startGateway(t, config, options);
   const { id, key } = await createKey(gateway.ledger);
   return {
     gateway,
