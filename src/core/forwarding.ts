@@ -1,6 +1,6 @@
 /** Which headers may cross the gateway, in either direction. */
 
-import { filterHeaders, findHeader, type HeaderList } from './exchange.ts';
+import { filterHeaders, type HeaderList } from './exchange.ts';
 
 /** They describe one connection, not the message (RFC 9110 §7.6.1), so they never cross. */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
@@ -38,8 +38,10 @@ const PAYMENT: ReadonlySet<string> = new Set([
 
 /** Leaves out hop-by-hop headers, those that `Connection` names, and payment headers. */
 export function forwardableHeaders(headers: HeaderList): string[] {
-  const named = findHeader(headers, 'connection')?.toLowerCase().split(',') ?? [];
-  const listed = new Set(named.map((name) => name.trim()));
+  const listed = new Set<string>();
+  for (let i = 0; i + 1 < headers.length; i += 2)
+    if (headers[i]?.toLowerCase() === 'connection')
+      for (const name of headers[i + 1]?.toLowerCase().split(',') ?? []) listed.add(name.trim());
   return filterHeaders(
     headers,
     (name) => !HOP_BY_HOP.has(name) && !PAYMENT.has(name) && !listed.has(name),

@@ -4,7 +4,6 @@ import { PaymentRefused } from '../core/errors.ts';
 import type { Payment } from '../core/payment.ts';
 import type { Demand, Presented, Rail } from '../core/ports/rail.ts';
 import { type Chosen, hasCredential } from './choose-payment.ts';
-import { endOrRetry, releaseHold } from './end-payment.ts';
 import type { RequestParts } from './parts.ts';
 
 export interface Granted {
@@ -66,23 +65,14 @@ async function tryRails(
   let unpaid: Unpaid = NOTHING_SENT;
   for (const { rail, presented } of chosen) {
     if (rail.name === 'free' && paying && unpaid !== NOTHING_SENT) continue;
+    if (presented.payer !== null) parts.rateLimits.admit(presented.payer);
     const authorization = await rail.authorize(presented, demand);
-    if (authorization.outcome === 'granted') return await admit(parts, { ...authorization, rail });
+    if (authorization.outcome === 'granted') {
+      parts.rateLimits.paid(authorization.payment.payer);
+      return { ...authorization, rail };
+    }
     if (authorization.outcome === 'exists') return { ...authorization, rail, presented };
     unpaid = { ...authorization, outcome: 'unpaid' };
   }
   return unpaid;
-}
-
-/** The payer is known only now, so its own rate limits apply here; a refusal gives the hold back. */
-async function admit(parts: RequestParts, granted: Granted): Promise<Granted> {
-  const { payment } = granted;
-  try {
-    if (payment.rail !== 'free') parts.rateLimits.paid(payment.payer);
-    parts.rateLimits.failures(payment.payer);
-    return granted;
-  } catch (error) {
-    await endOrRetry(parts, payment, (now) => releaseHold(parts, now, 'rate_limited', null));
-    throw error;
-  }
 }

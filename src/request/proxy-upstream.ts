@@ -1,7 +1,7 @@
 /** Step 5: send the matched request on, without our money headers, and see what comes back. */
 
 import { ClientGone, CoinslotError, UpstreamFailed } from '../core/errors.ts';
-import { type Body, type Exchange, filterHeaders } from '../core/exchange.ts';
+import { type Body, type Exchange, filterHeaders, isStream } from '../core/exchange.ts';
 import { forwardableHeaders } from '../core/forwarding.ts';
 import type { Payment } from '../core/payment.ts';
 import type { UpstreamAnswer } from '../core/ports/upstream.ts';
@@ -28,8 +28,13 @@ const REPLACED: ReadonlySet<string> = new Set([
   'x-http-method',
   'x-http-method-override',
   'x-method-override',
+  'x-forwarded-prefix',
+  'x-forwarded-uri',
+  'x-original-uri',
   'x-original-url',
   'x-rewrite-url',
+  'true-client-ip',
+  'cf-connecting-ip',
 ]);
 
 /** Never throws for what the upstream or the network does: a failure is an outcome that costs nothing. */
@@ -54,7 +59,11 @@ export async function proxyUpstream(
       bufferBytes: parts.limits.bufferBytes,
       timeoutMs: match.route.timeoutMs,
     });
-    return { kind: 'answered', answer };
+    if (answer.status !== 402) return { kind: 'answered', answer };
+    // Passed on, its offers would look like ours, and our payers would pay a stranger for nothing.
+    if (isStream(answer.body)) await answer.body[Symbol.asyncIterator]().return?.(undefined);
+    const message = 'The upstream asks the gateway for money (402).';
+    return { kind: 'failed', error: new UpstreamFailed(message) };
   } catch (error) {
     if (error instanceof CoinslotError) return { kind: 'failed', error };
     if (exchange.signal.aborted)

@@ -9,12 +9,16 @@ export interface RateLimits {
   request(address: string): void;
   /** Counts a 402 made for this address: making one costs work and earns nothing. Throws RateLimited. */
   unpaid(address: string): void;
-  /** Counts a paid request of a payer (`key:…` or `wallet:…`). Throws RateLimited. */
+  /**
+   * Throws RateLimited when the payer (`key:…`, `wallet:…`, `ip:…`) has used up its requests or failures of
+   * this minute. Counts nothing, since a credential may name a payer who did not send it; and comes before
+   * the hold, so that a refused credential is as good as new.
+   */
+  admit(payer: string): void;
+  /** Counts a request that the payer is proven to have paid. */
   paid(payer: string): void;
-  /** Counts a released payment; throws nothing: the next request of the payer or address is refused. */
+  /** Counts a released payment. */
   failed(payer: string, address: string): void;
-  /** Throws RateLimited when the payer or address had too many failures. */
-  failures(payer: string): void;
 }
 
 export interface RateLimitOptions {
@@ -39,6 +43,12 @@ export function createRateLimits(options: RateLimitOptions, clock: Clock): RateL
   const refuse = (counter: WindowCounter, what: string): never => {
     throw new RateLimited(`Too many ${what} in this minute.`, counter.secondsLeft());
   };
+  const limitOf = (payer: string): number => {
+    if (payer.startsWith('key:')) return options.requestsPerMinute.key;
+    return payer.startsWith('wallet:')
+      ? options.requestsPerMinute.wallet
+      : Number.POSITIVE_INFINITY;
+  };
   return {
     request(address) {
       const subject = networkOf(address);
@@ -49,18 +59,16 @@ export function createRateLimits(options: RateLimitOptions, clock: Clock): RateL
       if (unpaid.add(networkOf(address)) > options.unpaidPerMinute)
         refuse(unpaid, 'unpaid requests');
     },
+    admit(payer) {
+      if (failures.count(payer) >= options.failuresPerMinute) refuse(failures, 'failed requests');
+      if (paid.count(payer) >= limitOf(payer)) refuse(paid, 'paid requests');
+    },
     paid(payer) {
-      const limit = payer.startsWith('key:')
-        ? options.requestsPerMinute.key
-        : options.requestsPerMinute.wallet;
-      if (paid.add(payer) > limit) refuse(paid, 'paid requests');
+      paid.add(payer);
     },
     failed(payer, address) {
       failures.add(payer);
       failures.add(networkOf(address));
-    },
-    failures(payer) {
-      if (failures.count(payer) >= options.failuresPerMinute) refuse(failures, 'failed requests');
     },
   };
 }

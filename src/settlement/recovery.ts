@@ -45,7 +45,6 @@ export function createRecovery(options: RecoveryOptions): Recovery {
 
   const round = async (): Promise<void> => {
     const nowMs = clock.now();
-    await ledger.heartbeat(owner, nowMs + options.leaseMs);
     // What we took over is ours until it is ended, however often that takes.
     for (const { id } of await ledger.takeLapsed(owner, nowMs))
       options.orphans.set(id, (payment) => giveBack(options, payment));
@@ -58,6 +57,14 @@ export function createRecovery(options: RecoveryOptions): Recovery {
     sweptMs = nowMs;
     await ledger.forgetAnswers(nowMs - options.replayTtlMs);
   };
+  // On a timer of its own: a slow chain must not make us look dead.
+  let beating: Promise<void> = Promise.resolve();
+  const beat = (): void => {
+    beating = ledger
+      .heartbeat(owner, clock.now() + options.leaseMs)
+      .catch((error: unknown) => log.error({ error }, 'the lease could not be renewed'));
+  };
+  let heart: NodeJS.Timeout | undefined;
   const turn = (): void => {
     running = round()
       .catch((error: unknown) =>
@@ -69,11 +76,15 @@ export function createRecovery(options: RecoveryOptions): Recovery {
   };
   return {
     round,
-    start: turn,
+    start() {
+      heart = setInterval(beat, options.leaseMs / 3);
+      turn();
+    },
     async stop() {
       stopped = true;
+      clearInterval(heart);
       clearTimeout(timer);
-      await running;
+      await Promise.all([running, beating]);
       clearTimeout(timer);
     },
   };

@@ -99,7 +99,6 @@ async function writeConfig(
     payments: {
       x402: {
         payTo: { eip155: payTo },
-        // biome-ignore lint/suspicious/noTemplateCurlyInString: the config replaces it from the environment
         networks: {
           [chain.network]: { rpc: chain.rpcUrl, settleWith: '${SETTLEMENT_KEY}', pollMs: 10 },
         },

@@ -147,6 +147,7 @@ for (const [path, status, reason] of [
   ['/status/404', 404, 'upstream_status_404'],
   ['/redirect', 302, 'upstream_status_302'],
   ['/empty', 200, 'upstream_empty'],
+  ['/status/402', 502, 'upstream_failed'],
   ['/reset', 502, 'upstream_failed'],
   ['/half', 502, 'upstream_failed'],
   ['/hang', 504, 'upstream_timeout'],

@@ -32,7 +32,6 @@ interface Stage {
 }
 
 const PRICE = 10_000n;
-// biome-ignore lint/suspicious/noTemplateCurlyInString: the config replaces it
 const SETTLEMENT_KEY = '${SETTLEMENT_KEY}';
 
 /** Each stage has a payer and a receiver of its own, so that balances are its own as well. */

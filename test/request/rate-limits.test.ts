@@ -33,21 +33,28 @@ test('addresses of one IPv6 /64 share a limit', () => {
 
 test('keys, wallets and the making of unpaid 402s have limits of their own', () => {
   const limits = createRateLimits(options, { now: () => 0 });
-  limits.paid('key:key_a');
-  limits.paid('key:key_a');
-  assert.throws(() => limits.paid('key:key_a'), RateLimited);
-  limits.paid('wallet:eip155:8453:0xa');
-  assert.throws(() => limits.paid('wallet:eip155:8453:0xa'), RateLimited);
+  for (const payer of ['key:key_a', 'key:key_a', 'wallet:eip155:8453:0xa']) {
+    limits.admit(payer);
+    limits.paid(payer);
+  }
+  for (const payer of ['key:key_a', 'wallet:eip155:8453:0xa'])
+    assert.throws(() => limits.admit(payer), RateLimited);
+  limits.admit('key:key_b');
   limits.unpaid('203.0.113.7');
   assert.throws(() => limits.unpaid('203.0.113.7'), RateLimited);
+});
+
+test('naming a payer counts nothing: a stranger can not use up the limit of another', () => {
+  const limits = createRateLimits(options, { now: () => 0 });
+  for (let i = 0; i < 100; i++) limits.admit('wallet:eip155:8453:0xa');
 });
 
 test('too many failed requests lock out payer and address for the rest of the minute', () => {
   const limits = createRateLimits(options, { now: () => 0 });
   limits.failed('key:key_a', '203.0.113.7');
-  limits.failures('key:key_a');
+  limits.admit('key:key_a');
   limits.failed('key:key_a', '203.0.113.7');
-  assert.throws(() => limits.failures('key:key_a'), RateLimited);
+  assert.throws(() => limits.admit('key:key_a'), RateLimited);
   assert.throws(() => limits.request('203.0.113.7'), RateLimited);
 });
 

@@ -13,6 +13,8 @@ export interface Presented {
   readonly credentialHash: string;
   /** True when these bytes pay one request only; false for a key that pays many. */
   readonly oneTime: boolean;
+  /** The payer that it names, `key:…` or `wallet:…`; unproven, so good for refusing and for nothing else. */
+  readonly payer: string | null;
 }
 
 /** What the credential is asked to pay for. */

@@ -78,7 +78,7 @@ function visitorOf(options: FreeRailOptions, exchange: Exchange): Visitor | null
 
 function visitor(scope: string, key: Visitor['key']): Visitor {
   const credentialHash = createHash('sha256').update(scope).digest('hex');
-  return { rail: 'free', oneTime: false, credentialHash, scope, key };
+  return { rail: 'free', oneTime: false, payer: scope, credentialHash, scope, key };
 }
 
 function quotaOf(options: FreeRailOptions, scope: string): FreeQuota {

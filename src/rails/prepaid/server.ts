@@ -93,6 +93,7 @@ function recognise(exchange: Exchange): KeyPresented | null {
   const idempotencyKey = exchange.header('idempotency-key') ?? null;
   if (idempotencyKey !== null && !IDEMPOTENCY_KEY.test(idempotencyKey))
     throw new CredentialMalformed('Idempotency-Key must be 1 to 255 visible ASCII characters.');
+  const key = parseApiKey(text);
   return {
     rail: 'prepaid',
     oneTime: idempotencyKey !== null,
@@ -100,7 +101,8 @@ function recognise(exchange: Exchange): KeyPresented | null {
     credentialHash: createHash('sha256')
       .update(`${text}\n${idempotencyKey ?? ''}`)
       .digest('hex'),
-    key: parseApiKey(text),
+    payer: key && `key:${key.id}`,
+    key,
     idempotencyKey,
   };
 }

@@ -60,6 +60,7 @@ function readCredential(text: string): X402Credential {
     rail: 'x402',
     oneTime: true,
     credentialHash: createHash('sha256').update(text).digest('hex'),
+    payer: exact && `wallet:${network}:${exact.authorization.from.toLowerCase()}`,
     ...{ payment, scheme, network, exact },
     signedBy: exact === null ? 'key' : signerOf(exact),
   };
