@@ -15,7 +15,7 @@ import { assertAtoms, move, type Posting, postEntries } from './post-entries.ts'
 export const capture: Operation<'capture'> = async (tx, { nowMs }, order) => {
   assertAtoms('The capture', order.amount);
   assertAtoms('The cost', order.cost);
-  const row = await tx.get(
+  const values = await tx.values(
     `UPDATE payment SET state = ?, amount = ?, cost = ?, usage = ?, updated_at_ms = ?
      WHERE id = ? AND owner = ? AND state IN ('running', 'held') AND amount_max >= ? AND cost_max >= ?
      RETURNING ${COLUMNS}`,
@@ -25,8 +25,8 @@ export const capture: Operation<'capture'> = async (tx, { nowMs }, order) => {
       ...[order.paymentId, order.owner, order.amount, order.cost],
     ],
   );
-  if (row === undefined) return await explainNoCapture(tx, order);
-  const captured = readPaymentRow(row);
+  if (values === undefined) return await explainNoCapture(tx, order);
+  const captured = readPaymentRow(values);
   assertCapture(captured, order);
   await postEntries(tx, 'capture', captured.seq, nowMs, capturePostings(captured));
   if (captured.payment.rail === 'prepaid') {

@@ -36,10 +36,12 @@ export const holdPrepaid: Operation<'holdPrepaid'> = async (tx, context, hold) =
     const existing = await selectByCredential(tx, claim.credentialKey);
     return existing === null ? refusal : { outcome: 'exists', payment: existing.payment };
   }
-  const fresh: NewPayment = { claim, state: 'running', day, quotaScope: null };
+  // Without a cap nobody asks what a key spent on a day, and counting it would cost two writes.
+  const spendingDay = key.per_day === null ? null : day;
+  const fresh: NewPayment = { claim, state: 'running', day: spendingDay, quotaScope: null };
   const seq = await insertPayment(tx, fresh);
   if (seq === null) return { outcome: 'exists', payment: await existingPayment(tx, claim) };
-  await spendOnDay(tx, keyId, day, claim.max);
+  if (spendingDay !== null) await spendOnDay(tx, keyId, spendingDay, claim.max);
   const postings = move(USD.id, account, heldAccount(claim.payer), claim.max);
   await postEntries(tx, 'hold', seq, context.nowMs, postings);
   return {

@@ -17,7 +17,7 @@ export const heartbeat: Operation<'heartbeat'> = async (tx, _context, owner, lea
 };
 
 export const takeLapsed: Operation<'takeLapsed'> = async (tx, context, owner, nowMs) => {
-  const rows = await tx.all(
+  const rows = await tx.allValues(
     `UPDATE payment SET owner = ?, updated_at_ms = ?
      WHERE ${OPEN} AND owner <> ?
        AND owner NOT IN (SELECT l.owner FROM lease l WHERE l.until_ms >= ?)

@@ -27,7 +27,7 @@ export const listPayments: Operation<'listPayments'> = async (tx, _context, filt
   where.equal('rail', filter.rail);
   where.equal('payer', filter.payer);
   where.atLeast('created_at_ms', filter.sinceMs);
-  const rows = await tx.all(
+  const rows = await tx.allValues(
     `SELECT ${COLUMNS} FROM payment ${where.sql()} ORDER BY created_at_ms DESC, seq DESC LIMIT ?`,
     [...where.values, bounded(filter.limit)],
   );

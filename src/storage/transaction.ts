@@ -7,6 +7,9 @@ export type Value = bigint | number | string | Uint8Array | null;
 
 export type Row = Readonly<Record<string, Value>>;
 
+/** The values of a row in the order of its columns: half the cost of a Row where there are many. */
+export type Values = readonly Value[];
+
 /** `read` sees one snapshot and blocks nobody; `write` runs alone, so that what it read stays true until it commits. */
 export type TransactMode = 'read' | 'write';
 
@@ -15,6 +18,9 @@ export interface Transaction {
   /** The first row, or undefined. */
   get(sql: string, params?: readonly Value[]): Awaitable<Row | undefined>;
   all(sql: string, params?: readonly Value[]): Awaitable<Row[]>;
+  /** The first row by position, or undefined. */
+  values(sql: string, params?: readonly Value[]): Awaitable<Values | undefined>;
+  allValues(sql: string, params?: readonly Value[]): Awaitable<Values[]>;
   /** Returns how many rows changed. */
   run(sql: string, params?: readonly Value[]): Awaitable<number>;
   /** Inserts one row; returns its generated key, always called `seq`, or null when ON CONFLICT did nothing. */

@@ -24,7 +24,7 @@ import {
 async function populate(t: TestContext): Promise<string> {
   const path = join(freshFolder(t), 'ledger.db');
   const ledger = await open(t, { url: `sqlite:${path}` });
-  await createKey(ledger, 'key_1', 10_000n);
+  await createKey(ledger, 'key_1', 10_000n, { perDay: 9_000n });
   const captured = prepaidHold('key_1', 1_000n, { id: 'pay_captured' });
   const running = prepaidHold('key_1', 1_000n, { id: 'pay_running' });
   const released = prepaidHold('key_1', 1_000n, { id: 'pay_released' });

@@ -28,6 +28,8 @@ function noting(tx: Transaction, statements: Set<string>): Transaction {
   return {
     get: (sql, params) => tx.get(note(sql), params),
     all: (sql, params) => tx.all(note(sql), params),
+    values: (sql, params) => tx.values(note(sql), params),
+    allValues: (sql, params) => tx.allValues(note(sql), params),
     run: (sql, params) => tx.run(note(sql), params),
     insert: (sql, params) => tx.insert(note(sql), params),
     nest: (work) => tx.nest(work),

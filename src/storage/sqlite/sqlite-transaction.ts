@@ -2,7 +2,7 @@
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { ConstraintViolated, StorageFailed } from '../errors.ts';
-import type { Awaitable, Row, Transaction, Value } from '../transaction.ts';
+import type { Awaitable, Row, Transaction, Value, Values } from '../transaction.ts';
 
 const NONE: readonly Value[] = [];
 
@@ -10,6 +10,7 @@ export class SqliteTransaction implements Transaction {
   readonly #db: DatabaseSync;
   /** The statements of the ledger are constants, so this cache is bounded by the code. */
   readonly #prepared = new Map<string, StatementSync>();
+  readonly #preparedArrays = new Map<string, StatementSync>();
 
   constructor(db: DatabaseSync) {
     this.#db = db;
@@ -26,6 +27,22 @@ export class SqliteTransaction implements Transaction {
   all(sql: string, params: readonly Value[] = NONE): Row[] {
     try {
       return this.#prepare(sql).all(...params);
+    } catch (error) {
+      throw explain(error);
+    }
+  }
+
+  values(sql: string, params: readonly Value[] = NONE): Values | undefined {
+    try {
+      return this.#prepareArrays(sql).get(...params) as unknown as Values | undefined;
+    } catch (error) {
+      throw explain(error);
+    }
+  }
+
+  allValues(sql: string, params: readonly Value[] = NONE): Values[] {
+    try {
+      return this.#prepareArrays(sql).all(...params) as unknown as Values[];
     } catch (error) {
       throw explain(error);
     }
@@ -76,6 +93,17 @@ export class SqliteTransaction implements Transaction {
     if (statement === undefined) {
       statement = this.#db.prepare(sql);
       this.#prepared.set(sql, statement);
+    }
+    return statement;
+  }
+
+  #prepareArrays(sql: string): StatementSync {
+    let statement = this.#preparedArrays.get(sql);
+    if (statement === undefined) {
+      statement = this.#db.prepare(sql);
+      // The types of node:sqlite do not know that rows are arrays from here on.
+      statement.setReturnArrays(true);
+      this.#preparedArrays.set(sql, statement);
     }
     return statement;
   }
