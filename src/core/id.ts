@@ -2,15 +2,29 @@
 export type Random = (bytes: number) => Uint8Array;
 
 const ALPHABET = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
+/** 23 characters of at least 5.6 bits each: more than 128 bits. */
+const RANDOM_CHARS = 23;
+/** Milliseconds until the year 6000. */
+const TIME_CHARS = 8;
 
-/** An unguessable id such as `pay_7Yk…`: 22 characters of base 58, 128 bits. */
+/** An unguessable id such as `key_7Yk…`: 23 characters of base 58. */
 export function newId(prefix: string, random: Random): string {
-  let value = 0n;
-  for (const byte of random(16)) value = (value << 8n) | BigInt(byte);
-  let text = '';
-  for (let i = 0; i < 22; i++) {
-    text = ALPHABET[Number(value % 58n)] + text;
-    value /= 58n;
+  return `${prefix}_${randomChars(random)}`;
+}
+
+/** The same with the time in front, so that ids that are made together are stored together. */
+export function newTimedId(prefix: string, random: Random, nowMs: number): string {
+  let time = '';
+  let rest = Math.max(0, Math.trunc(nowMs));
+  for (let i = 0; i < TIME_CHARS; i++) {
+    time = ALPHABET.charAt(rest % 58) + time;
+    rest = Math.floor(rest / 58);
   }
-  return `${prefix}_${text}`;
+  return `${prefix}_${time}${randomChars(random)}`;
+}
+
+function randomChars(random: Random): string {
+  let text = '';
+  for (const byte of random(RANDOM_CHARS)) text += ALPHABET.charAt(byte % 58);
+  return text;
 }

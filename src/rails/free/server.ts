@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { type Clock, utcDay, utcDayEndMs } from '../../core/clock.ts';
 import { KeyUnknown, StoreUnavailable } from '../../core/errors.ts';
 import type { Exchange } from '../../core/exchange.ts';
-import { newId, type Random } from '../../core/id.ts';
+import { newTimedId, type Random } from '../../core/id.ts';
 import { formatDecimal, USD } from '../../core/money.ts';
 import { networkOf } from '../../core/network-of.ts';
 import type { FreeQuota, Ledger } from '../../core/ports/ledger.ts';
@@ -96,7 +96,7 @@ async function takeCall(
   { scope, key, credentialHash }: Visitor,
   demand: Demand,
 ): Promise<Authorization> {
-  const id = newId('pay', options.random);
+  const id = newTimedId('pay', options.random, demand.nowMs);
   const held = await options.ledger.holdFree({
     quota: quotaOf(options, scope),
     key,

@@ -11,7 +11,7 @@ import {
   StoreUnavailable,
 } from '../../core/errors.ts';
 import type { Exchange } from '../../core/exchange.ts';
-import { newId, type Random } from '../../core/id.ts';
+import { newTimedId, type Random } from '../../core/id.ts';
 import { formatUsd, USD } from '../../core/money.ts';
 import type { Ledger } from '../../core/ports/ledger.ts';
 import type { Authorization, Demand, Presented, Rail } from '../../core/ports/rail.ts';
@@ -114,7 +114,7 @@ async function holdBalance(
 ): Promise<Authorization> {
   const { key, idempotencyKey } = presented;
   if (!key) throw new KeyUnknown('This API key is not known.');
-  const id = newId('pay', options.random);
+  const id = newTimedId('pay', options.random, demand.nowMs);
   const held = await options.ledger.holdPrepaid({
     keyId: key.id,
     secretHash: key.secretHash,

@@ -9,7 +9,7 @@ import type { WalletSnapshot } from '../../chains/evm/open-evm-chain.ts';
 import { recoverAddress } from '../../chains/evm/recover.ts';
 import { hashTransferAuthorization } from '../../chains/evm/sign.ts';
 import { CoinslotError, PaymentRefused, RailUnavailable, StillRunning } from '../../core/errors.ts';
-import { newId } from '../../core/id.ts';
+import { newTimedId } from '../../core/id.ts';
 import { formatDecimal } from '../../core/money.ts';
 import type { Payment, PaymentClaim } from '../../core/payment.ts';
 import type { ExposureHold } from '../../core/ports/ledger.ts';
@@ -103,7 +103,7 @@ function attemptOf(
 function claimOf(attempt: Attempt): PaymentClaim {
   const { parts, network, credential, demand, transfer } = attempt;
   return {
-    id: newId('pay', parts.random),
+    id: newTimedId('pay', parts.random, demand.nowMs),
     rail: 'x402',
     route: demand.route.id,
     payer: `wallet:${network.id}:${transfer.from.toLowerCase()}`,
