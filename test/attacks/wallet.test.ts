@@ -15,7 +15,6 @@ before(async () => {
 after(() => chain.close());
 
 const PRICE = 10_000n;
-// biome-ignore lint/suspicious/noTemplateCurlyInString: the config replaces it
 const SETTLEMENT_KEY = '${SETTLEMENT_KEY}';
 const ROUTE = { upstream: 'api', price: '$0.01', timeout: '2s' } as const;
 const PATHS = ['echo', 'gate', 'sse', 'sse-gate', 'sse-half', 'large/:bytes'];

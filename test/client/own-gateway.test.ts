@@ -23,7 +23,6 @@ test('an answer that is lost after its settlement is fetched with the same signa
         networks: {
           [chain.network]: {
             rpc: chain.rpcUrl,
-            // biome-ignore lint/suspicious/noTemplateCurlyInString: the config replaces it
             settleWith: '${SETTLEMENT_KEY}',
             pollMs: 10,
           },

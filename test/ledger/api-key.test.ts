@@ -7,7 +7,7 @@ import { newApiKey, parseApiKey } from '../../src/rails/prepaid/protocol.ts';
 test('a new key reads back as itself, and only its prefix may be shown', () => {
   for (const mode of ['live', 'test'] as const) {
     const made = newApiKey(mode, randomBytes);
-    assert.match(made.key, /^cs_(live|test)_[A-Za-z0-9]{22}_[A-Za-z0-9]{22}$/);
+    assert.match(made.key, /^cs_(live|test)_[A-Za-z0-9]{23}_[A-Za-z0-9]{23}$/);
     assert.ok(made.key.startsWith(`${made.prefix}_`));
     assert.equal(made.prefix, `cs_${mode}_${made.id.slice('key_'.length)}`);
     assert.deepEqual(parseApiKey(made.key), { id: made.id, secretHash: made.secretHash, mode });

@@ -33,11 +33,16 @@ export async function tempDatabase(t: TestContext): Promise<string> {
 /** What `${SETTLEMENT_KEY}` in a test's config stands for: the first account of every devnet. */
 const ENV = { SETTLEMENT_KEY: devnetAccount(0).privateKey };
 
+export interface TestGatewayOptions extends GatewayOptions {
+  /** Replaces `SETTLEMENT_KEY`: gateways that run at the same time need keys of their own. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** Closes itself at the end of the test, which fails if a hold is still open then. */
 export async function startGateway(
   t: TestContext,
   config: TestConfig,
-  options: GatewayOptions = {},
+  options: TestGatewayOptions = {},
 ): Promise<TestGateway> {
   return await startOn(t, await tempDatabase(t), config, options);
 }
@@ -46,9 +51,9 @@ async function startOn(
   t: TestContext,
   database: string,
   input: TestConfig,
-  options: GatewayOptions,
+  options: TestGatewayOptions,
 ): Promise<TestGateway> {
-  const config = parseConfig({ ...input, database }, ENV);
+  const config = parseConfig({ ...input, database }, options.env ?? ENV);
   const gateway = await createGateway(config, options);
   const server = await serveNode(gateway, {
     host: '127.0.0.1',

@@ -23,8 +23,8 @@ export interface NewApiKey {
   readonly secretHash: string;
 }
 
-/** Ids and secrets are 22 characters of base 58: 128 bits each. */
-const KEY = /^cs_(live|test)_([1-9A-HJ-NP-Za-km-z]{22})_[1-9A-HJ-NP-Za-km-z]{22}$/;
+/** Ids and secrets are 23 characters of base 58: more than 128 bits each. */
+const KEY = /^cs_(live|test)_([1-9A-HJ-NP-Za-km-z]{23})_[1-9A-HJ-NP-Za-km-z]{23}$/;
 
 /** Makes a key; with the `id` of an existing one, a new secret for it. Throws RangeError on an id that is not ours. */
 export function newApiKey(
