@@ -85,14 +85,33 @@ export const replaceTransaction: Operation<'replaceTransaction'> = async (
   context,
   paymentId,
   transaction,
+  spentNonce,
 ) => {
   const job = await findJob(tx, context, paymentId);
   if (job === null) return;
-  const stored = job.transaction;
-  if (stored?.sender !== transaction.sender || stored.nonce !== transaction.nonce)
+  if (!mayReplace(job, transaction, spentNonce))
     throw new MoneyLawBroken(`A replacement must keep the sender and the nonce of ${paymentId}`);
+  const { sender, nonce, hash, raw } = transaction;
+  const taken = await tx.get(
+    `SELECT 1 AS taken FROM job WHERE network = ? AND sender = ? AND nonce = ?
+     AND payment_seq <> (SELECT seq FROM payment WHERE id = ?)`,
+    [job.network, sender, nonce, paymentId],
+  );
+  if (taken !== undefined) throw new NonceTaken(`Nonce ${nonce} of ${sender} is already in use`);
   await tx.run(
-    'UPDATE job SET hash = ?, raw = ? WHERE payment_seq = (SELECT seq FROM payment WHERE id = ?)',
-    [transaction.hash, transaction.raw, paymentId],
+    `UPDATE job SET sender = ?, nonce = ?, hash = ?, raw = ?
+     WHERE payment_seq = (SELECT seq FROM payment WHERE id = ?)`,
+    [sender, nonce, hash, raw, paymentId],
   );
 };
+
+/** Never a second live transaction: a new nonce is taken only where none is out, or the old one is used up. */
+function mayReplace(
+  { via, transaction: stored }: StoredJob,
+  { sender, nonce }: NonNullable<SettlementJob['transaction']>,
+  spentNonce: number | undefined,
+): boolean {
+  if (stored === undefined) return via === 'embedded';
+  if (stored.sender === sender && stored.nonce === nonce) return true;
+  return spentNonce === stored.nonce && (stored.sender !== sender || nonce > stored.nonce);
+}

@@ -125,6 +125,19 @@ for (const engine of engines) {
     await assert.rejects(ledger.replaceTransaction(remote, bumped), MoneyLawBroken);
   });
 
+  test(`${engine.name}: security: a new nonce is taken only after the stored one was used up, and never one in use`, async (t) => {
+    const ledger = await open(t, { url: engine.freshUrl(t) });
+    const id = await captureWallet(ledger, 10n, {}, jobOf(7));
+    await captureWallet(ledger, 10n, {}, jobOf(8));
+    const next = { sender: '0xsender', nonce: 9, hash: '0xnext', raw: '0xraw3' };
+    await assert.rejects(ledger.replaceTransaction(id, next, 6), MoneyLawBroken);
+    await assert.rejects(ledger.replaceTransaction(id, { ...next, nonce: 8 }, 7), NonceTaken);
+    await assert.rejects(ledger.replaceTransaction(id, { ...next, nonce: 6 }, 7), MoneyLawBroken);
+    await ledger.replaceTransaction(id, next, 7);
+    assert.deepEqual((await ledger.findJob(id))?.transaction, next);
+    assert.equal(await ledger.nextNonce(NETWORK, '0xsender'), 10);
+  });
+
   test(`${engine.name}: keys are created, topped up, rotated, revoked and listed`, async (t) => {
     const ledger = await open(t, { url: engine.freshUrl(t) });
     const key = await createKey(ledger, 'key_1', 5_000n, {

@@ -201,9 +201,7 @@ describe('a payer who acts beside us', () => {
     );
   });
 
-  it('empties his wallet and fills it again: settled by a later look', {
-    todo: 'Ledger.replaceTransaction must take a first transaction',
-  }, async (t) => {
+  it('empties his wallet and fills it again: settled by a later look', async (t) => {
     const desk = await openDesk(t, devnet, { settleMs: 200 });
     const payer = account(devnet, 11);
     const { payment } = await grant(desk, 11);

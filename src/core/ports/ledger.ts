@@ -208,10 +208,15 @@ export interface Ledger {
   settlementFailed(paymentId: string, reason: string): Promise<Transition>;
   /** The work failed after its money moved: captured or settled becomes refund_due, never silently. */
   refundDue(paymentId: string, reason: string): Promise<Transition>;
-  /** Replaces the stored chain transaction of a job (fee bump), keeping its nonce. */
+  /**
+   * Stores another signed transaction for an open job of our own key: its first, one with the same sender
+   * and nonce (fee bump), or, when the stored one was mined without effect (`spentNonce` is its nonce), one
+   * with a later nonce. Rejects with NonceTaken, and with MoneyLawBroken on anything else.
+   */
   replaceTransaction(
     paymentId: string,
     transaction: NonNullable<SettlementJob['transaction']>,
+    spentNonce?: number,
   ): Promise<void>;
 
   findPayment(id: string): Promise<Payment | null>;

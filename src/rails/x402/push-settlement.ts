@@ -146,7 +146,8 @@ async function signNext(open: OpenSettlement): Promise<SignedSettlement> {
   if (signed.outcome === 'blocked') return signed;
   const { transaction } = signed;
   try {
-    await parts.ledger.replaceTransaction(payment.id, transaction);
+    const spentNonce = settlement.transaction?.nonce;
+    await parts.ledger.replaceTransaction(payment.id, transaction, spentNonce);
   } catch (error) {
     parts.log.error({ payment: payment.id, error }, 'a signed transaction could not be stored');
     // What the ledger refuses for good was not stored; after any other failure nobody knows.
