@@ -1,6 +1,6 @@
 /** The composition root: a config in, a running gateway out. Nothing else knows all the parts. */
 
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomFillSync } from 'node:crypto';
 import type { Config } from './config.ts';
 import { type Clock, systemClock } from './core/clock.ts';
 import { CoinslotError, KeyUnknown } from './core/errors.ts';
@@ -59,7 +59,7 @@ export async function createGateway(
   config: Config,
   options: GatewayOptions = {},
 ): Promise<Gateway> {
-  const { clock = systemClock, random = randomBytes, log = silentLog } = options;
+  const { clock = systemClock, random = pooledRandom(), log = silentLog } = options;
   const onFatal = options.onFatal ?? ((error: Error) => log.error({ error }, 'the ledger died'));
   const ledger = await openLedger({ url: config.database, clock, exclusive: true, onFatal });
   try {
@@ -167,4 +167,20 @@ async function authenticateKey(ledger: Ledger, exchange: Exchange): Promise<ApiK
   const key = shown === 'unknown' ? null : await ledger.authenticateKey(shown.id, shown.secretHash);
   if (!key) throw new KeyUnknown('This API key is not known or was revoked.');
   return key;
+}
+
+/** One call to the system's generator serves hundreds of ids; no byte is handed out twice. */
+function pooledRandom(): Random {
+  const pool = Buffer.alloc(8_192);
+  let used = pool.length;
+  return (bytes) => {
+    if (bytes > pool.length) return randomBytes(bytes);
+    if (used + bytes > pool.length) {
+      randomFillSync(pool);
+      used = 0;
+    }
+    used += bytes;
+    // A copy: what is handed out must not change when the pool is filled anew.
+    return Uint8Array.prototype.slice.call(pool, used - bytes, used);
+  };
 }

@@ -13,6 +13,8 @@ export interface Exchange {
   /** The value of a header by its lower-case name; repeated ones are joined by `, `. */
   header(name: string): string | undefined;
   readonly body: Body | null;
+  /** The whole body instead; null when it is larger than that. Rejects when it breaks off. */
+  collect(bytesMax: number): Promise<Uint8Array | null>;
   readonly remote: Remote;
   /** Aborts when the client goes away. */
   readonly signal: AbortSignal;
@@ -51,4 +53,22 @@ export function findHeader(headers: HeaderList, lowerName: string): string | und
   for (let i = 0; i + 1 < headers.length; i += 2)
     if ((headers[i] as string).toLowerCase() === lowerName) return headers[i + 1];
   return undefined;
+}
+
+/** Reads a stream to its end; null when it is larger than that. Rejects when it breaks off. */
+export async function collectBody(body: Body | null, bytesMax: number): Promise<Uint8Array | null> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body ?? []) {
+    bytes += chunk.length;
+    if (bytes > bytesMax) return null;
+    chunks.push(chunk);
+  }
+  const whole = new Uint8Array(bytes);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
 }

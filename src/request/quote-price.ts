@@ -29,13 +29,21 @@ export function createQuotes(secret: string, ttlMs: number, random: Random): Quo
       .update(`${route.id}\n${route.priceVersion}`)
       .digest()
       .subarray(0, MAC_BYTES);
+  const idOf = (route: Route, nowMs: number): string => {
+    const head = Buffer.allocUnsafe(HEAD_BYTES);
+    head.writeUIntBE(nowMs, 0, 6);
+    head.set(random(HEAD_BYTES - 6), 6);
+    return Buffer.concat([head, macOf(head, route)]).toString('base64url');
+  };
   return {
     issue(route, nowMs) {
-      const head = Buffer.allocUnsafe(HEAD_BYTES);
-      head.writeUIntBE(nowMs, 0, 6);
-      head.set(random(HEAD_BYTES - 6), 6);
+      let id: string | undefined;
       return {
-        id: Buffer.concat([head, macOf(head, route)]).toString('base64url'),
+        // Made when it is asked for: a request that is paid by key never shows it.
+        get id() {
+          id ??= idOf(route, nowMs);
+          return id;
+        },
         routeId: route.id,
         priceVersion: route.priceVersion,
         max: quoteMax(route.price),

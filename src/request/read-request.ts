@@ -10,7 +10,7 @@ const NO_BYTES = new Uint8Array(0);
 
 export interface ReadRequest {
   readonly body: Uint8Array | Body | null;
-  /** Empty without a credential: there is nothing to bind the request to. */
+  /** Empty without a one-time credential: there is nothing to bind the request to. */
   readonly digest: string;
   /** Names the one-time credentials of the request; empty when there are none. */
   readonly credential: string;
@@ -30,16 +30,20 @@ export async function readRequest(
   const credential = oneTime
     .map(({ presented }) => `${presented.rail}:${presented.credentialHash}`)
     .join(' ');
-  return { body, digest: digestOf(exchange, match, body), credential };
+  // Only a one-time credential is bound to its request; a key pays whatever it is sent with.
+  const digest = credential === '' ? '' : digestOf(exchange, match, body);
+  return { body, digest, credential };
 }
 
 /** The whole body. Throws BodyTooLarge before reading when the length is declared, ClientGone when it breaks off. */
 async function readBody(exchange: Exchange, bytesMax: number): Promise<Uint8Array> {
   checkDeclaredLength(exchange, bytesMax);
   if (exchange.body === null) return NO_BYTES;
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of countBytes(exchange.body, bytesMax)) chunks.push(chunk);
-  return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks);
+  const body = await exchange.collect(bytesMax).catch((error: unknown) => {
+    throw new ClientGone('The client stopped sending its body.', { cause: error });
+  });
+  if (body === null) throw new BodyTooLarge(`The body is larger than ${bytesMax} bytes.`);
+  return body;
 }
 
 /** The body as a stream that fails with BodyTooLarge past the limit, and with ClientGone when it breaks off. */

@@ -1,6 +1,6 @@
 /** The web-standard form: a Request in, a Response out, over the very same line. */
 
-import { type Answer, type Body, type Exchange, isStream } from '../core/exchange.ts';
+import { type Answer, type Body, collectBody, type Exchange, isStream } from '../core/exchange.ts';
 import type { AnswerExchange } from '../request/answer-exchange.ts';
 import { compileRemoteOf, type RemoteOptions } from './remote-of.ts';
 
@@ -18,13 +18,15 @@ export function webHandler(
   return async (request, source = {}) => {
     const url = new URL(request.url);
     const header = (name: string): string | undefined => request.headers.get(name) ?? undefined;
+    const body = request.body as Body | null;
     const exchange: Exchange = {
       method: request.method,
       // URL parsing has already resolved dot segments; the rest is normalised like any other target.
       target: url.pathname + url.search,
       headers: [...request.headers].flat(),
       header,
-      body: request.body as Body | null,
+      body,
+      collect: (bytesMax) => collectBody(body, bytesMax),
       remote: remoteOf({
         socketAddress: source.remoteAddress ?? '0.0.0.0',
         encrypted: url.protocol === 'https:',

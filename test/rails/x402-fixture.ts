@@ -244,6 +244,7 @@ export function exchangeOf(headers: Readonly<Record<string, string>>): Exchange 
     headers: Object.entries(headers).flat(),
     header: (name) => headers[name],
     body: null,
+    collect: async () => new Uint8Array(0),
     remote: { address: '127.0.0.1', scheme: 'https', host: 'api.example.com' },
     signal: new AbortController().signal,
   };

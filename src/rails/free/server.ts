@@ -1,6 +1,6 @@
 /** The free tier as a rail: the hold takes one of the day's calls, a release gives it back. */
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type Clock, utcDay, utcDayEndMs } from '../../core/clock.ts';
 import { KeyUnknown, StoreUnavailable } from '../../core/errors.ts';
 import type { Exchange } from '../../core/exchange.ts';
@@ -77,7 +77,7 @@ function visitorOf(options: FreeRailOptions, exchange: Exchange): Visitor | null
 }
 
 function visitor(scope: string, key: Visitor['key']): Visitor {
-  const credentialHash = createHash('sha256').update(scope).digest('hex');
+  const credentialHash = hash('sha256', scope);
   return { rail: 'free', oneTime: false, payer: scope, credentialHash, scope, key };
 }
 

@@ -3,7 +3,7 @@
  * secret is rotated; the part before the secret may be shown. Only the SHA-256 of the whole is stored.
  */
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { newId, type Random } from '../../core/id.ts';
 import type { Mode } from '../../core/ports/ledger.ts';
 
@@ -46,5 +46,5 @@ export function parseApiKey(text: string): ParsedApiKey | null {
 }
 
 function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+  return hash('sha256', text);
 }

@@ -1,6 +1,6 @@
 /** Prepaid API keys as a rail: the balance is held before the work and captured with its answer. */
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type Clock, utcDay } from '../../core/clock.ts';
 import {
   CredentialConflict,
@@ -98,9 +98,7 @@ function recognise(exchange: Exchange): KeyPresented | null {
     rail: 'prepaid',
     oneTime: idempotencyKey !== null,
     // The secret is part of it: knowing a key's visible start must not let anybody join its requests.
-    credentialHash: createHash('sha256')
-      .update(`${text}\n${idempotencyKey ?? ''}`)
-      .digest('hex'),
+    credentialHash: hash('sha256', `${text}\n${idempotencyKey ?? ''}`),
     payer: key && `key:${key.id}`,
     key,
     idempotencyKey,

@@ -1,6 +1,6 @@
 /** Finds and reads an x402 payment in the headers of a request. Offline. */
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { kindOfSignature, SignatureMalformed } from '../../chains/evm/recover.ts';
 import { CredentialConflict, CredentialMalformed, HeadersTooLarge } from '../../core/errors.ts';
 import type { Exchange } from '../../core/exchange.ts';
@@ -59,7 +59,7 @@ function readCredential(text: string): X402Credential {
   return {
     rail: 'x402',
     oneTime: true,
-    credentialHash: createHash('sha256').update(text).digest('hex'),
+    credentialHash: hash('sha256', text),
     payer: exact && `wallet:${network}:${exact.authorization.from.toLowerCase()}`,
     ...{ payment, scheme, network, exact },
     signedBy: exact === null ? 'key' : signerOf(exact),
