@@ -115,7 +115,8 @@ export class CredentialReused extends CoinslotError {
 export class AnswerGone extends CoinslotError {
   readonly code = 'answer_gone';
   readonly status = 410;
-  readonly hint = 'This credential was used and its answer is no longer stored: sign a new one.';
+  readonly hint =
+    'If you know its payment id, ask /_pay/payments/{id}; a new request needs a new signature.';
 }
 
 export class BodyTooLarge extends CoinslotError {
@@ -168,9 +169,14 @@ abstract class Unavailable extends CoinslotError {
   readonly status = 503;
   override readonly retryable = true;
   override readonly headers: readonly string[];
-  constructor(message: string, retryAfterSeconds = 5, options?: ErrorOptions) {
+  constructor(
+    message: string,
+    retryAfterSeconds = 5,
+    options?: ErrorOptions,
+    headers: readonly string[] = [],
+  ) {
     super(message, options);
-    this.headers = ['Retry-After', String(retryAfterSeconds)];
+    this.headers = ['Retry-After', String(retryAfterSeconds), ...headers];
   }
 }
 
@@ -190,11 +196,17 @@ export class Overloaded extends Unavailable {
   readonly hint = 'Repeat the same request later. Nothing was charged.';
 }
 
-/** The work is done, the money's fate is not known yet, and the exposure limit is reached. */
+/**
+ * The work is done, the money's fate is not known yet, and the answer waits for it. The payment is named
+ * to the one who paid: with its id the answer can be fetched from `/_pay/payments/{id}/answer`.
+ */
 export class SettlementPending extends Unavailable {
   readonly code = 'settlement_pending';
   readonly hint =
-    'Repeat the very same request (same payment header) to fetch the answer. Do not sign again.';
+    'Repeat the very same request (same payment header), or fetch the answer by its X-Payment-Id. Do not sign again.';
+  constructor(message: string, paymentId: string | null) {
+    super(message, 5, undefined, paymentId === null ? [] : ['X-Payment-Id', paymentId]);
+  }
 }
 
 /** The same credential is running in this very moment elsewhere. */

@@ -105,6 +105,7 @@ async function exposeOrWithhold(
     short
       ? 'The wallet no longer covers this payment; the answer is kept until it does.'
       : 'The payment is not confirmed yet; the answer is kept.',
+    paymentId,
   );
 }
 

@@ -1,7 +1,13 @@
 /** `/_pay`: what a payer can ask the gateway itself. The path is reserved; no configured route can take it. */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { AnswerGone, KeyUnknown, MethodNotAllowed, RouteNotFound } from '../core/errors.ts';
+import {
+  AnswerGone,
+  KeyUnknown,
+  MethodNotAllowed,
+  RouteNotFound,
+  SettlementPending,
+} from '../core/errors.ts';
 import type { Answer, Exchange } from '../core/exchange.ts';
 import { formatDecimal, USD } from '../core/money.ts';
 import { parseTarget } from '../core/path.ts';
@@ -48,6 +54,8 @@ async function storedAnswer(
   if (payment.state === 'captured' || payment.state === 'settlement_unknown')
     await rail.resolve(payment);
   const now = (await parts.ledger.findPayment(payment.id)) ?? payment;
+  if (now.state === 'captured' || now.state === 'settlement_unknown')
+    throw new SettlementPending('The payment is not confirmed yet; the answer is kept.', now.id);
   const stored = now.state === 'settled' ? await parts.ledger.findAnswer(payment.id) : null;
   if (!stored) throw new AnswerGone(`The payment is ${now.state}; there is no answer to fetch.`);
   const headers = withGatewayHeaders(stored.headers, receiptHeaders(rail, now));

@@ -32,7 +32,7 @@ export async function replayAnswer(
   // A v1 signature has nothing that stays off the chain: once broadcast, anybody could present it.
   if (payment.replay === 'until-broadcast' && payment.state !== 'released')
     throw new AnswerGone(
-      'The signature of this payment is public; its answer is no longer replayed.',
+      'The signature of this payment is public: its answer is given out only at /_pay/payments/{id}/answer.',
     );
   const stored = await parts.ledger.findAnswer(payment.id);
   if (!stored)
@@ -54,5 +54,7 @@ async function known(parts: RequestParts, rail: Rail, used: Payment): Promise<Pa
       ? 'beyond'
       : await parts.ledger.expose({ paymentId: payment.id, ...parts.exposure });
   if (exposed === 'within') return payment;
-  throw new SettlementPending('The payment is not confirmed yet; the answer is kept.');
+  // What is repeated in v1 may be a stranger's copy of a public signature: the id is the payer's secret.
+  const named = payment.replay === 'always' ? payment.id : null;
+  throw new SettlementPending('The payment is not confirmed yet; the answer is kept.', named);
 }

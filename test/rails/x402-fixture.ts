@@ -114,7 +114,7 @@ export async function openDesk(
     config: {
       payTo: { eip155: PAY_TO },
       networks: {
-        [devnet.network]: { rpc: devnet.rpcUrl, pollMs: 10, ...network },
+        [devnet.network]: { rpc: devnet.rpcUrl, pollMs: 10, maxFeeGwei: 200, ...network },
         ...(options.networks as X402Config['networks']),
       },
     },

@@ -154,14 +154,19 @@ describe('the offers of a 402', () => {
   it('leave out networks that cannot take payments, and name several for people', async (t) => {
     const second = await startEvmDevnet({ chainId: 84532 });
     t.after(() => second.close());
-    const other = { rpc: second.rpcUrl, settleWith: second.accounts[0]?.privateKey, pollMs: 10 };
+    const other = {
+      rpc: second.rpcUrl,
+      settleWith: second.accounts[0]?.privateKey,
+      pollMs: 10,
+      maxFeeGwei: 200,
+    };
     const desk = await openDesk(t, devnet, { networks: { 'eip155:84532': other } });
     assert.equal((await desk.rawOffers()).unlock, 'pay via x402 (USDC on Base or Base Sepolia)');
     assert.deepEqual(
       (await desk.offers()).map((offer) => offer.extra?.name),
       ['USD Coin', 'USDC'],
     );
-    const dead = { rpc: 'http://127.0.0.1:49', settleWith: newKey(), pollMs: 10 };
+    const dead = { rpc: 'http://127.0.0.1:49', settleWith: newKey(), pollMs: 10, maxFeeGwei: 200 };
     const half = await openDesk(t, devnet, { networks: { 'eip155:84532': dead } });
     assert.deepEqual(
       (await half.offers()).map((offer) => offer.network),

@@ -1,6 +1,7 @@
 /** JSON-RPC 2.0 over HTTP to several nodes of one chain: calls made together travel together, and the next node answers when one does not. */
 
 import { Agent } from 'undici';
+import { collectBody } from '../../core/exchange.ts';
 
 /** No node answered usably: nothing is known. Never the same thing as a revert. */
 export class RpcUnavailable extends Error {
@@ -204,8 +205,17 @@ function postBy(agent: Agent): Post {
       body,
       signal,
     });
-    return { status: statusCode, text: await answer.text() };
+    return { status: statusCode, text: await boundedText(answer) };
   };
+}
+
+/** The longest honest answer is a page of logs; a node must not fill our memory. */
+const ANSWER_BYTES_MAX = 8 * 1024 * 1024;
+
+async function boundedText(answer: AsyncIterable<Uint8Array>): Promise<string> {
+  const bytes = await collectBody(answer, ANSWER_BYTES_MAX);
+  if (bytes === null) throw new Error(`an answer of more than ${ANSWER_BYTES_MAX} bytes`);
+  return new TextDecoder().decode(bytes);
 }
 
 /** Only the host: the path of a node's URL is often its API key. */

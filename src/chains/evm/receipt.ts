@@ -44,7 +44,7 @@ const WEI_PER_NANO = 1_000_000_000n;
 export function parseReceipt(value: unknown): ChainReceipt | null {
   if (value === null || value === undefined) return null;
   const raw = value as Record<string, unknown>;
-  if (typeof raw.transactionHash !== 'string' || !Array.isArray(raw.logs))
+  if (typeof raw.transactionHash !== 'string' || !Array.isArray(raw.logs) || !raw.logs.every(isLog))
     throw new RpcUnavailable('a node returned a receipt that cannot be read');
   if (raw.blockNumber === null || raw.blockNumber === undefined) return null;
   const l1Fee = raw.l1Fee === undefined || raw.l1Fee === null ? 0n : quantity(raw.l1Fee);
@@ -55,8 +55,15 @@ export function parseReceipt(value: unknown): ChainReceipt | null {
     succeeded: raw.status === '0x1',
     sender: String(raw.from).toLowerCase() as Hex,
     gasNano: (wei + WEI_PER_NANO - 1n) / WEI_PER_NANO,
-    logs: raw.logs as ChainLog[],
+    logs: raw.logs,
   };
+}
+
+function isLog(value: unknown): value is ChainLog {
+  if (typeof value !== 'object' || value === null) return false;
+  const { address, topics, data } = value as Record<string, unknown>;
+  const isTopics = Array.isArray(topics) && topics.every((topic) => typeof topic === 'string');
+  return typeof address === 'string' && typeof data === 'string' && isTopics;
 }
 
 /**

@@ -79,6 +79,9 @@ const networkSchema = z
     confirmations: count(1, 10_000)
       .optional()
       .describe('Blocks until a settlement is final; default: the top-level confirmations.'),
+    maxFeeGwei: count(200, 1_000_000)
+      .default(200)
+      .describe('What one unit of gas may cost; above it a settlement waits, within its validity.'),
     pollMs: count(500, 60_000)
       .default(500)
       .describe('How often pending settlements are looked for, in milliseconds.'),

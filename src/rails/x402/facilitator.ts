@@ -1,5 +1,6 @@
 /** A remote facilitator (x402 v2 §7): asked to verify and to settle; what it says is never believed alone. */
 
+import { collectBody } from '../../core/exchange.ts';
 import type { JsonObject } from './protocol.ts';
 
 /** The facilitator gave no usable answer; `sent` tells whether it may have received the payment. */
@@ -32,7 +33,7 @@ export interface FacilitatorClient {
 }
 
 const VERIFY_TIMEOUT_MS = 5_000;
-const ANSWER_CHARS_MAX = 256 * 1024;
+const ANSWER_BYTES_MAX = 256 * 1024;
 
 /** Errors of a connection that never stood: nothing was sent. */
 const NOT_SENT: ReadonlySet<unknown> = new Set([
@@ -55,11 +56,12 @@ export function createFacilitatorClient(fetchJson: typeof fetch = fetch): Facili
         signal: AbortSignal.timeout(timeoutMs),
         redirect: 'error',
       });
-      text = await response.text();
+      const bytes = await collectBody(response.body, ANSWER_BYTES_MAX);
+      text = new TextDecoder().decode(bytes ?? undefined);
     } catch (error) {
       throw new FacilitatorUnavailable(describe(url, error), !isNotSent(error));
     }
-    const value = text.length <= ANSWER_CHARS_MAX ? parseObject(text) : null;
+    const value = parseObject(text);
     if (value === null)
       throw new FacilitatorUnavailable(`${hostOf(url)} answered HTTP ${response.status}`, true);
     return value;

@@ -26,6 +26,8 @@ export interface X402Network {
   /** EIP-712 separator of the token, computed once. */
   readonly separator: Uint8Array;
   readonly confirmations: number;
+  /** Wei that one unit of gas may cost. */
+  readonly feePerGasMax: bigint;
   readonly chain: EvmChain;
   readonly watcher: ReceiptWatcher;
   /** Who settles: our own key, or the remote facilitators. */
@@ -90,6 +92,7 @@ export function openNetwork(
     payTo: toChecksumAddress(payTo.eip155 as Hex),
     separator,
     confirmations,
+    feePerGasMax: BigInt(config.maxFeeGwei) * 1_000_000_000n,
     chain,
     watcher: createReceiptWatcher(chain, { pollMs: config.pollMs, confirmations }),
     submitter,

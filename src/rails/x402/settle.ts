@@ -26,6 +26,8 @@ const OPEN_STATES: ReadonlySet<PaymentState> = new Set<PaymentState>([
   'settlement_unknown',
   'refund_due',
 ]);
+/** After the wait there is one more look at the chain; a node that hangs is not waited for. */
+const LAST_LOOK_MS = 1_000;
 /** How often a nonce that something else is stored under is passed over. */
 const NONCE_TRIES = 5;
 
@@ -74,9 +76,18 @@ async function captureAndSettle(
   const { signed, payment, settlement } = await storeCapture(parts, order, authorized);
   parts.authorized.delete(payment.id);
   const open: OpenSettlement = { parts, network, payment, settlement };
+  const seen = sendOnce(open, signed?.outcome === 'blocked' ? signed.reason : null);
+  // A node that hangs takes its own time on every call; the payer's answer waits no longer than was promised.
+  return (
+    (await Promise.race([seen, sleep(parts.settleMs + LAST_LOOK_MS)])) ??
+    (await leaveUnknown(open, 'pending'))
+  );
+}
+
+/** The payment as it then stands; goes on behind an answer that could not wait for it. */
+async function sendOnce(open: OpenSettlement, blocked: string | null): Promise<Payment> {
   try {
-    const reason =
-      signed?.outcome === 'blocked' ? signed.reason : await sendAndWait(open, parts.settleMs);
+    const reason = blocked ?? (await sendAndWait(open, open.parts.settleMs));
     if (typeof reason !== 'string') return reason;
     return (await conclude(open)) ?? (await leaveUnknown(open, reason));
   } catch (error) {

@@ -17,6 +17,7 @@ export type BlockedReason =
   | 'insufficient_funds'
   | 'simulation_failed'
   | 'gas_limit'
+  | 'fee_too_high'
   | 'not_stored'
   | 'rpc_unavailable';
 
@@ -63,11 +64,16 @@ async function measuredCall(
   const data: Hex = `0x${transferWithAuthorization(transfer)}`;
   const call = { from: submitter.address, to: asset, data };
   // The fees are read in the same request to the node as the estimate; prepare finds them there.
-  const [estimate] = await Promise.all([network.chain.estimateGas(call), network.chain.fees()]);
+  const [estimate, fees] = await Promise.all([
+    network.chain.estimateGas(call),
+    network.chain.fees(),
+  ]);
   if (estimate.outcome === 'reverts')
     return /exceeds balance|insufficient/i.test(estimate.reason)
       ? 'insufficient_funds'
       : 'simulation_failed';
+  // A spike, or a node that lies: the payment waits for a better time, within its own validity.
+  if (fees.maxFeePerGas > network.feePerGasMax) return 'fee_too_high';
   const gasLimit = withHeadroom(estimate.gas);
   return gasLimit <= GAS_LIMIT_MAX ? { to: asset, data, gasLimit } : 'gas_limit';
 }
