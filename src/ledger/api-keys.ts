@@ -4,8 +4,9 @@ import { USD } from '../core/money.ts';
 import type { ApiKey, Mode } from '../core/ports/ledger.ts';
 import type { Row, Transaction } from '../storage/transaction.ts';
 import { outsideAccount, payerAccount } from './accounts.ts';
+import type { Books } from './books.ts';
 import { MoneyLawBroken } from './errors.ts';
-import { isGoodSecret } from './hold-prepaid.ts';
+import { isGoodSecret, rememberedKey } from './hold-prepaid.ts';
 import type { Operation } from './operation.ts';
 import { assertAtoms, move, postEntries } from './post-entries.ts';
 
@@ -40,7 +41,7 @@ export const authenticateKey: Operation<'authenticateKey'> = async (
   secretHash,
 ) => {
   const row = await tx.get(`${SELECT_KEYS} WHERE k.id = ?`, [id]);
-  return row !== undefined && isGoodSecret(row, secretHash) ? readKey(row) : null;
+  return row !== undefined && isGoodSecret(rememberedKey(row), secretHash) ? readKey(row) : null;
 };
 
 /** Oldest first. */
@@ -49,7 +50,7 @@ export const listKeys: Operation<'listKeys'> = async (tx) => {
   return rows.map(readKey);
 };
 
-export const createKey: Operation<'createKey'> = async (tx, _context, key) => {
+export const createKey: Operation<'createKey'> = async (tx, { memory }, key) => {
   assertAtoms('The top-up', key.topUp);
   if (key.perDay !== null) assertAtoms('The daily cap', key.perDay);
   const mode = await tx.get("SELECT value FROM shared_value WHERE name = 'mode'");
@@ -64,26 +65,36 @@ export const createKey: Operation<'createKey'> = async (tx, _context, key) => {
     ],
   );
   if (created !== 1) throw new MoneyLawBroken(`There is a key ${key.id} already`);
-  await topUp(tx, key.id, key.topUp, 'operator', key.nowMs);
+  await topUp(tx, memory.books, key.id, key.topUp, 'operator', key.nowMs);
   return (await selectKey(tx, key.id)) as ApiKey;
 };
 
-export const topUpKey: Operation<'topUpKey'> = async (tx, _context, id, amount, source, nowMs) => {
+export const topUpKey: Operation<'topUpKey'> = async (
+  tx,
+  { memory },
+  id,
+  amount,
+  source,
+  nowMs,
+) => {
   assertAtoms('The top-up', amount);
   if ((await selectKey(tx, id)) === null) return null;
-  await topUp(tx, id, amount, source, nowMs);
+  await topUp(tx, memory.books, id, amount, source, nowMs);
   return await selectKey(tx, id);
 };
 
+/** Writes the books at once: the key is read again with its new balance. */
 async function topUp(
   tx: Transaction,
+  books: Books,
   id: string,
   amount: bigint,
   source: string,
   nowMs: number,
 ): Promise<void> {
   const postings = move(USD.id, outsideAccount(source), payerAccount(`key:${id}`), amount);
-  await postEntries(tx, 'top_up', null, nowMs, postings);
+  await postEntries(tx, books, 'top_up', null, nowMs, postings);
+  await books.flush(tx);
 }
 
 export const rotateKey: Operation<'rotateKey'> = async (tx, _context, id, prefix, secretHash) => {

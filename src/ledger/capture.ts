@@ -4,31 +4,24 @@ import type { Capture, Transition } from '../core/ports/ledger.ts';
 import type { Transaction } from '../storage/transaction.ts';
 import { heldAccount, payerAccount, revenueAccount } from './accounts.ts';
 import { storeAnswer } from './answers.ts';
+import type { Posting } from './books.ts';
 import { MoneyLawBroken } from './errors.ts';
 import { giveBackFree } from './hold-free.ts';
 import { unspendOnDay } from './hold-prepaid.ts';
 import { insertJob } from './jobs.ts';
 import type { Operation } from './operation.ts';
 import { COLUMNS, type PaymentRow, readPaymentRow, selectPayment } from './payment-row.ts';
-import { assertAtoms, move, type Posting, postEntries } from './post-entries.ts';
+import { assertAtoms, move, postEntries } from './post-entries.ts';
 
-export const capture: Operation<'capture'> = async (tx, { nowMs }, order) => {
+export const capture: Operation<'capture'> = async (tx, { nowMs, memory }, order) => {
   assertAtoms('The capture', order.amount);
   assertAtoms('The cost', order.cost);
-  const values = await tx.values(
-    `UPDATE payment SET state = ?, amount = ?, cost = ?, usage = ?, updated_at_ms = ?
-     WHERE id = ? AND owner = ? AND state IN ('running', 'held') AND amount_max >= ? AND cost_max >= ?
-     RETURNING ${COLUMNS}`,
-    [
-      ...[order.job === null ? 'settled' : 'captured', order.amount, order.cost],
-      ...[JSON.stringify(order.usage), nowMs],
-      ...[order.paymentId, order.owner, order.amount, order.cost],
-    ],
-  );
-  if (values === undefined) return await explainNoCapture(tx, order);
-  const captured = readPaymentRow(values);
+  const captured =
+    (await captureRemembered(tx, memory.takeHold(order.paymentId), order, nowMs)) ??
+    (await captureStored(tx, order, nowMs));
+  if (captured === null) return await explainNoCapture(tx, order);
   assertCapture(captured, order);
-  await postEntries(tx, 'capture', captured.seq, nowMs, capturePostings(captured));
+  await postEntries(tx, memory.books, 'capture', captured.seq, nowMs, capturePostings(captured));
   if (captured.payment.rail === 'prepaid') {
     const { payer, max, amount } = captured.payment;
     await unspendOnDay(tx, payer, captured.day, max - amount);
@@ -37,6 +30,55 @@ export const capture: Operation<'capture'> = async (tx, { nowMs }, order) => {
   if (order.job !== null) await insertJob(tx, captured.seq, order.job, nowMs);
   return { outcome: 'done', payment: captured.payment };
 };
+
+const MAY_CAPTURE = `owner = ? AND state IN ('running', 'held') AND amount_max >= ? AND cost_max >= ?`;
+
+/**
+ * Null unless the row is just as it was held. Everything else in it never changes after the hold, so
+ * that it need not be read back, which would cost more than the update.
+ */
+async function captureRemembered(
+  tx: Transaction,
+  held: PaymentRow | undefined,
+  order: Capture,
+  nowMs: number,
+): Promise<PaymentRow | null> {
+  if (held === undefined || held.payment.owner !== order.owner) return null;
+  const { payment, seq } = held;
+  const state = stateAfter(order);
+  const changed = await tx.run(
+    `UPDATE payment SET state = ?, amount = ?, cost = ?, usage = ?, updated_at_ms = ?
+     WHERE seq = ? AND id = ? AND updated_at_ms = ? AND expires_at_ms = ? AND ${MAY_CAPTURE}`,
+    [
+      ...[state, order.amount, order.cost, JSON.stringify(order.usage), nowMs],
+      ...[seq, payment.id, payment.updatedAtMs, payment.expiresAtMs],
+      ...[order.owner, order.amount, order.cost],
+    ],
+  );
+  if (changed !== 1) return null;
+  const { amount, cost, usage } = order;
+  return { ...held, payment: { ...payment, state, amount, cost, usage, updatedAtMs: nowMs } };
+}
+
+async function captureStored(
+  tx: Transaction,
+  order: Capture,
+  nowMs: number,
+): Promise<PaymentRow | null> {
+  const values = await tx.values(
+    `UPDATE payment SET state = ?, amount = ?, cost = ?, usage = ?, updated_at_ms = ?
+     WHERE id = ? AND ${MAY_CAPTURE} RETURNING ${COLUMNS}`,
+    [
+      ...[stateAfter(order), order.amount, order.cost, JSON.stringify(order.usage), nowMs],
+      ...[order.paymentId, order.owner, order.amount, order.cost],
+    ],
+  );
+  return values === undefined ? null : readPaymentRow(values);
+}
+
+function stateAfter({ job }: Capture): 'settled' | 'captured' {
+  return job === null ? 'settled' : 'captured';
+}
 
 /** Somebody else finished it, or the amount is beyond the hold: the latter is a fault and is refused loudly. */
 async function explainNoCapture(tx: Transaction, order: Capture): Promise<Transition> {
@@ -69,7 +111,8 @@ function capturePostings({ payment }: PaymentRow): Posting[] {
   ];
 }
 
-export const release: Operation<'release'> = async (tx, { nowMs }, order) => {
+export const release: Operation<'release'> = async (tx, { nowMs, memory }, order) => {
+  memory.takeHold(order.paymentId);
   const found = await selectPayment(tx, order.paymentId);
   if (found === null) return { outcome: 'lost', payment: null };
   const { payment, seq, day, quotaScope } = found;
@@ -85,7 +128,7 @@ export const release: Operation<'release'> = async (tx, { nowMs }, order) => {
   if (isHeld && payment.max > 0n) {
     const { payer, asset, max } = payment;
     const postings = move(asset, heldAccount(payer), payerAccount(payer), max);
-    await postEntries(tx, 'release', seq, nowMs, postings);
+    await postEntries(tx, memory.books, 'release', seq, nowMs, postings);
   }
   if (payment.rail === 'prepaid') await unspendOnDay(tx, payment.payer, day, payment.max);
   if (quotaScope !== null && day !== null)

@@ -27,7 +27,7 @@ export const holdExposure: Operation<'holdExposure'> = async (tx, context, hold)
   ]);
   const from = payerAccount(payment.payer);
   const postings = move(payment.asset, from, heldAccount(payment.payer), payment.max);
-  await postEntries(tx, 'hold', seq, context.nowMs, postings);
+  await postEntries(tx, context.memory.books, 'hold', seq, context.nowMs, postings);
   return { outcome: 'held', payment: { ...payment, state: 'running', updatedAtMs: context.nowMs } };
 };
 

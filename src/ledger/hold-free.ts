@@ -3,7 +3,7 @@
 import type { FreeQuota } from '../core/ports/ledger.ts';
 import type { Transaction } from '../storage/transaction.ts';
 import { MoneyLawBroken } from './errors.ts';
-import { isGoodSecret } from './hold-prepaid.ts';
+import { findHoldingKey, isGoodSecret } from './hold-prepaid.ts';
 import type { Operation } from './operation.ts';
 import { insertPayment, type NewPayment, paymentOf } from './payment-row.ts';
 import { assertAtoms } from './post-entries.ts';
@@ -11,14 +11,12 @@ import { assertAtoms } from './post-entries.ts';
 /** The scope under which the calls of all payers are counted together. */
 export const TOTAL_SCOPE = 'total';
 
-export const holdFree: Operation<'holdFree'> = async (tx, _context, { claim, quota, key }) => {
+export const holdFree: Operation<'holdFree'> = async (tx, { memory }, { claim, quota, key }) => {
   if (claim.rail !== 'free' || claim.max !== 0n || claim.network !== null)
     throw new MoneyLawBroken('A free call holds no money');
   assertAtoms('The maximum in USD', claim.quoteMax);
   if (key !== null) {
-    const stored = await tx.get('SELECT secret_hash, revoked_at_ms FROM api_key WHERE id = ?', [
-      key.id,
-    ]);
+    const stored = await findHoldingKey(tx, memory, key.id);
     if (stored === undefined || !isGoodSecret(stored, key.secretHash))
       return { outcome: 'unknown_key' };
   }

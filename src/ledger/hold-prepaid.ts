@@ -5,6 +5,7 @@ import { USD } from '../core/money.ts';
 import type { Row, Transaction } from '../storage/transaction.ts';
 import { heldAccount, payerAccount } from './accounts.ts';
 import { MoneyLawBroken } from './errors.ts';
+import type { Memory, RememberedKey } from './memory.ts';
 import type { Operation } from './operation.ts';
 import {
   existingPayment,
@@ -19,36 +20,36 @@ export const holdPrepaid: Operation<'holdPrepaid'> = async (tx, context, hold) =
   const { claim, keyId, day } = hold;
   const account = assertPrepaid(claim.rail, claim.payer, claim.asset, keyId);
   assertAtoms('The maximum', claim.max);
-  const key = await tx.get(
-    `SELECT k.secret_hash, k.revoked_at_ms, k.routes, k.per_day, COALESCE(a.balance, 0) AS balance,
-       COALESCE(d.spent, 0) AS spent
-     FROM api_key k
-     LEFT JOIN account a ON a.name = ? AND a.asset = 'USD'
-     LEFT JOIN key_day d ON d.key_id = k.id AND d.day = ?
-     WHERE k.id = ?`,
-    [account, day, keyId],
-  );
+  const { memory } = context;
+  const key = await findHoldingKey(tx, memory, keyId);
   if (key === undefined || !isGoodSecret(key, hold.secretHash)) return { outcome: 'unknown_key' };
 
-  const refusal = refuse(key, claim.route, claim.max);
+  const balance = await memory.books.balance(tx, account, USD.id);
+  const spent = key.perDay === null ? 0n : await spentOnDay(tx, keyId, day);
+  const refusal = refuse(key, balance, spent, claim.route, claim.max);
   if (refusal !== null) {
     // A repeated request gets its payment even if the key could not pay another one.
     const existing = await selectByCredential(tx, claim.credentialKey);
     return existing === null ? refusal : { outcome: 'exists', payment: existing.payment };
   }
   // Without a cap nobody asks what a key spent on a day, and counting it would cost two writes.
-  const spendingDay = key.per_day === null ? null : day;
+  const spendingDay = key.perDay === null ? null : day;
   const fresh: NewPayment = { claim, state: 'running', day: spendingDay, quotaScope: null };
   const seq = await insertPayment(tx, fresh);
   if (seq === null) return { outcome: 'exists', payment: await existingPayment(tx, claim) };
   if (spendingDay !== null) await spendOnDay(tx, keyId, spendingDay, claim.max);
   const postings = move(USD.id, account, heldAccount(claim.payer), claim.max);
-  await postEntries(tx, 'hold', seq, context.nowMs, postings);
-  return {
-    outcome: 'held',
-    payment: paymentOf(fresh),
-    balance: (key.balance as bigint) - claim.max,
-  };
+  await postEntries(tx, memory.books, 'hold', seq, context.nowMs, postings);
+  const payment = paymentOf(fresh);
+  memory.keepHold({
+    seq,
+    payment,
+    day: spendingDay,
+    quotaScope: null,
+    settledBlock: null,
+    served: false,
+  });
+  return { outcome: 'held', payment, balance: balance - claim.max };
 };
 
 function assertPrepaid(rail: string, payer: string, asset: string, keyId: string): string {
@@ -57,23 +58,51 @@ function assertPrepaid(rail: string, payer: string, asset: string, keyId: string
   return payerAccount(payer);
 }
 
-/** Whether this is the secret of a key that was not revoked; in the same time wherever they differ. */
-export function isGoodSecret(key: Row, secretHash: string): boolean {
-  const stored = Buffer.from(key.secret_hash as string);
-  const given = Buffer.from(secretHash);
-  const equal = stored.length === given.length && timingSafeEqual(stored, given);
-  return equal && key.revoked_at_ms === null;
+/** The key, from memory if it can be; undefined when there is none. */
+export async function findHoldingKey(
+  tx: Transaction,
+  memory: Memory,
+  id: string,
+): Promise<RememberedKey | undefined> {
+  const remembered = memory.key(id);
+  if (remembered !== undefined) return remembered;
+  const row = await tx.get(
+    'SELECT secret_hash, revoked_at_ms, routes, per_day FROM api_key WHERE id = ?',
+    [id],
+  );
+  if (row === undefined) return undefined;
+  const key = rememberedKey(row);
+  memory.keepKey(id, key);
+  return key;
 }
 
-function refuse(key: Row, route: string, max: bigint) {
-  const routes = key.routes === null ? null : (JSON.parse(key.routes as string) as string[]);
+export function rememberedKey(row: Row): RememberedKey {
+  return {
+    secretHash: Buffer.from(row.secret_hash as string),
+    isRevoked: row.revoked_at_ms !== null,
+    routes: row.routes === null ? null : (JSON.parse(row.routes as string) as string[]),
+    perDay: row.per_day as bigint | null,
+  };
+}
+
+/** Whether this is the secret of a key that was not revoked; in the same time wherever they differ. */
+export function isGoodSecret({ secretHash, isRevoked }: RememberedKey, givenHash: string): boolean {
+  const given = Buffer.from(givenHash);
+  const equal = secretHash.length === given.length && timingSafeEqual(secretHash, given);
+  return equal && !isRevoked;
+}
+
+function refuse(key: RememberedKey, balance: bigint, spent: bigint, route: string, max: bigint) {
+  const { routes, perDay } = key;
   if (routes !== null && !routes.includes(route)) return { outcome: 'route_forbidden' } as const;
-  const perDay = key.per_day as bigint | null;
-  if (perDay !== null && (key.spent as bigint) + max > perDay)
-    return { outcome: 'cap_reached', perDay } as const;
-  const balance = key.balance as bigint;
+  if (perDay !== null && spent + max > perDay) return { outcome: 'cap_reached', perDay } as const;
   if (balance < max) return { outcome: 'insufficient', balance } as const;
   return null;
+}
+
+async function spentOnDay(tx: Transaction, keyId: string, day: string): Promise<bigint> {
+  const row = await tx.get('SELECT spent FROM key_day WHERE key_id = ? AND day = ?', [keyId, day]);
+  return (row?.spent as bigint | undefined) ?? 0n;
 }
 
 async function spendOnDay(

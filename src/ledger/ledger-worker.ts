@@ -5,7 +5,7 @@ import { connect } from '../storage/connect.ts';
 import type { Database } from '../storage/transaction.ts';
 import { failureOf } from './errors.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './ledger-thread.ts';
-import { runBatch } from './run-batch.ts';
+import { batchesOn } from './run-batch.ts';
 
 if (parentPort === null) throw new Error('This file runs only as a worker thread');
 const port = parentPort;
@@ -35,9 +35,10 @@ async function main(): Promise<void> {
     port.close();
     return;
   }
+  const runBatch = batchesOn(database);
   port.on('message', async (message: ToWorker) => {
     if (message.kind === 'batch') {
-      answer({ kind: 'outcomes', outcomes: await runBatch(database, message.calls) });
+      answer({ kind: 'outcomes', outcomes: await runBatch(message.calls) });
       return;
     }
     await database.close();

@@ -89,6 +89,27 @@ const READS: ReadonlySet<OperationName> = new Set<OperationName>([
   'audit',
 ]);
 
+/** Operations that read no balance but through the books, and change no key: what is remembered stays true. */
+const KEEPS_MEMORY: ReadonlySet<OperationName> = new Set<OperationName>([
+  'holdPrepaid',
+  'holdFree',
+  'claim',
+  'holdExposure',
+  'capture',
+  'release',
+  'settled',
+  'expose',
+  'findPayment',
+  'findByCredential',
+  'findAnswer',
+  'heartbeat',
+]);
+
+/** Whether the books may stay unwritten while it runs; else they are written first, and keys are read anew after a write. */
+export function keepsMemory(name: OperationName): boolean {
+  return KEEPS_MEMORY.has(name);
+}
+
 /** Reads that may take long: each gets a batch of its own, so that nobody's money waits behind its write lock. */
 const REPORTS: ReadonlySet<OperationName> = new Set<OperationName>([
   'listPayments',
@@ -97,8 +118,8 @@ const REPORTS: ReadonlySet<OperationName> = new Set<OperationName>([
   'audit',
 ]);
 
-export function modeOf(names: Iterable<OperationName>): TransactMode {
-  for (const name of names) if (!READS.has(name)) return 'write';
+export function modeOf(calls: Iterable<{ readonly name: OperationName }>): TransactMode {
+  for (const { name } of calls) if (!READS.has(name)) return 'write';
   return 'read';
 }
 

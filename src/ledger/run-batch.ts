@@ -3,8 +3,9 @@
 import { StorageFailed } from '../storage/errors.ts';
 import type { Database, Transaction } from '../storage/transaction.ts';
 import { type Failure, failureOf } from './errors.ts';
+import { Memory } from './memory.ts';
 import type { OperationContext, OperationName } from './operation.ts';
-import { modeOf, operations } from './operations.ts';
+import { keepsMemory, modeOf, operations } from './operations.ts';
 
 export interface Call {
   readonly name: OperationName;
@@ -20,42 +21,56 @@ type AnyOperation = (
   ...args: readonly unknown[]
 ) => Promise<unknown>;
 
+export type RunBatch = (calls: readonly Call[]) => Promise<Outcome[]>;
+
 /**
- * Answers every call once its writes are durable. An operation that fails is undone alone; when the
- * engine fails, nothing of the batch was written and all of it fails.
+ * Runs batches on a database, one at a time. Answers every call once its writes are durable. An operation
+ * that fails is undone alone; when the engine fails, nothing of the batch was written and all of it fails.
  */
-export async function runBatch(database: Database, calls: readonly Call[]): Promise<Outcome[]> {
-  try {
-    return (await runBare(database, calls)) ?? (await runNested(database, calls));
-  } catch (error) {
-    // Whatever it was: the transaction did not commit.
-    const failure: Failure = {
-      code: 'store_unavailable',
-      message: error instanceof Error ? error.message : String(error),
-    };
-    return calls.map(() => ({ failure }));
-  }
+export function batchesOn(database: Database): RunBatch {
+  let memory = new Memory();
+  return async (calls) => {
+    try {
+      const outcomes = await runBare(database, memory, calls);
+      if (outcomes !== null) return outcomes;
+      memory = new Memory();
+      return await runNested(database, calls);
+    } catch (error) {
+      memory = new Memory();
+      // Whatever it was: the transaction did not commit.
+      const failure: Failure = {
+        code: 'store_unavailable',
+        message: error instanceof Error ? error.message : String(error),
+      };
+      return calls.map(() => ({ failure }));
+    }
+  };
 }
 
 class OperationFailed extends Error {}
 
 /**
- * The fast way: without savepoints, which would copy every page that an operation touches. Null when
- * an operation failed; the whole transaction was rolled back then.
+ * The fast way: without savepoints, which would copy every page that an operation touches, and with the
+ * books written once. Null when an operation failed; the whole transaction was rolled back then.
  */
-async function runBare(database: Database, calls: readonly Call[]): Promise<Outcome[] | null> {
+async function runBare(
+  database: Database,
+  memory: Memory,
+  calls: readonly Call[],
+): Promise<Outcome[] | null> {
+  const mode = modeOf(calls);
   try {
-    return await database.transact(modeOf(calls.map((call) => call.name)), async (tx) => {
-      const outcomes: Outcome[] = [];
-      for (const call of calls) {
-        try {
-          outcomes.push({ value: await runOperation(tx, call) });
-        } catch (error) {
-          if (error instanceof StorageFailed) throw error;
-          throw new OperationFailed('An operation of the batch failed', { cause: error });
-        }
+    return await database.transact(mode, async (tx) => {
+      try {
+        if (mode === 'write') memory.begin(await tx.version());
+        const outcomes: Outcome[] = [];
+        for (const call of calls) outcomes.push({ value: await runRemembering(tx, memory, call) });
+        await memory.books.flush(tx);
+        return outcomes;
+      } catch (error) {
+        if (error instanceof StorageFailed) throw error;
+        throw new OperationFailed('An operation of the batch failed', { cause: error });
       }
-      return outcomes;
     });
   } catch (error) {
     if (error instanceof OperationFailed) return null;
@@ -63,13 +78,25 @@ async function runBare(database: Database, calls: readonly Call[]): Promise<Outc
   }
 }
 
-/** The careful way: each operation in a savepoint of its own, so that one that fails leaves its neighbours alone. */
+/** An operation that looks at balances or changes keys by itself finds them written, and leaves no old ones behind. */
+async function runRemembering(tx: Transaction, memory: Memory, call: Call): Promise<unknown> {
+  if (keepsMemory(call.name)) return await runOperation(tx, memory, call);
+  await memory.books.flush(tx);
+  const value = await runOperation(tx, memory, call);
+  if (modeOf([call]) === 'write') memory.forgetKeys();
+  return value;
+}
+
+/**
+ * The careful way: each operation in a savepoint of its own, with a memory of its own, so that one that
+ * fails leaves its neighbours alone.
+ */
 async function runNested(database: Database, calls: readonly Call[]): Promise<Outcome[]> {
-  return await database.transact(modeOf(calls.map((call) => call.name)), async (tx) => {
+  return await database.transact(modeOf(calls), async (tx) => {
     const outcomes: Outcome[] = [];
     for (const call of calls) {
       try {
-        outcomes.push({ value: await tx.nest(() => runOperation(tx, call)) });
+        outcomes.push({ value: await tx.nest(() => runAlone(tx, call)) });
       } catch (error) {
         if (error instanceof StorageFailed) throw error;
         outcomes.push({ failure: failureOf(error) });
@@ -79,6 +106,17 @@ async function runNested(database: Database, calls: readonly Call[]): Promise<Ou
   });
 }
 
-function runOperation(tx: Transaction, { name, args, nowMs }: Call): Promise<unknown> {
-  return (operations[name] as AnyOperation)(tx, { nowMs }, ...args);
+async function runAlone(tx: Transaction, call: Call): Promise<unknown> {
+  const memory = new Memory();
+  const value = await runOperation(tx, memory, call);
+  await memory.books.flush(tx);
+  return value;
+}
+
+function runOperation(
+  tx: Transaction,
+  memory: Memory,
+  { name, args, nowMs }: Call,
+): Promise<unknown> {
+  return (operations[name] as AnyOperation)(tx, { nowMs, memory }, ...args);
 }

@@ -12,17 +12,18 @@ import {
   refundDueAccount,
   revenueAccount,
 } from './accounts.ts';
+import type { Posting } from './books.ts';
 import { MoneyLawBroken } from './errors.ts';
 import type { Operation } from './operation.ts';
 import { selectPayment } from './payment-row.ts';
-import { assertAtoms, move, type Posting, postEntries } from './post-entries.ts';
+import { assertAtoms, move, postEntries } from './post-entries.ts';
 
 /**
  * Records what was seen on the chain. Seen beats every opinion: a payment that was thought to have
  * failed becomes settled after all, and the wallet's bar is lifted; one that is due for refund stays
  * so, with its money now on the books.
  */
-export const settled: Operation<'settled'> = async (tx, { nowMs }, fact) => {
+export const settled: Operation<'settled'> = async (tx, { nowMs, memory }, fact) => {
   assertFact(fact);
   const found = await selectPayment(tx, fact.paymentId);
   if (found === null) return { outcome: 'lost', payment: null };
@@ -45,9 +46,16 @@ export const settled: Operation<'settled'> = async (tx, { nowMs }, fact) => {
       revenueAccount(payment.route),
       payment.amount,
     );
-    await postEntries(tx, 'settled_after_all', seq, nowMs, again);
+    await postEntries(tx, memory.books, 'settled_after_all', seq, nowMs, again);
   }
-  await postEntries(tx, 'settled', seq, nowMs, settledPostings(payment, payment.network, fact));
+  await postEntries(
+    tx,
+    memory.books,
+    'settled',
+    seq,
+    nowMs,
+    settledPostings(payment, payment.network, fact),
+  );
   const { transaction } = fact;
   return {
     outcome: 'done',
@@ -95,7 +103,7 @@ export const settlementUnknown: Operation<'settlementUnknown'> = async (
 
 export const settlementFailed: Operation<'settlementFailed'> = async (
   tx,
-  { nowMs },
+  { nowMs, memory },
   paymentId,
   reason,
 ) => {
@@ -116,7 +124,7 @@ export const settlementFailed: Operation<'settlementFailed'> = async (
       ? refundDueAccount(payment.payer)
       : revenueAccount(payment.route);
   const postings = move(payment.asset, from, payerAccount(payment.payer), payment.amount);
-  await postEntries(tx, 'settlement_failed', seq, nowMs, postings);
+  await postEntries(tx, memory.books, 'settlement_failed', seq, nowMs, postings);
   const state = 'settlement_failed';
   return { outcome: 'done', payment: { ...payment, state, reason, updatedAtMs: nowMs } };
 };
@@ -127,7 +135,12 @@ const MAY_FAIL: ReadonlySet<PaymentState> = new Set<PaymentState>([
   'refund_due',
 ]);
 
-export const refundDue: Operation<'refundDue'> = async (tx, { nowMs }, paymentId, reason) => {
+export const refundDue: Operation<'refundDue'> = async (
+  tx,
+  { nowMs, memory },
+  paymentId,
+  reason,
+) => {
   const found = await selectPayment(tx, paymentId);
   if (found === null) return { outcome: 'lost', payment: null };
   const { payment, seq } = found;
@@ -139,7 +152,7 @@ export const refundDue: Operation<'refundDue'> = async (tx, { nowMs }, paymentId
   if (payment.amount > 0n) {
     const { asset, route, payer, amount } = payment;
     const postings = move(asset, revenueAccount(route), refundDueAccount(payer), amount);
-    await postEntries(tx, 'refund_due', seq, nowMs, postings);
+    await postEntries(tx, memory.books, 'refund_due', seq, nowMs, postings);
   }
   return {
     outcome: 'done',

@@ -27,6 +27,8 @@ export interface Transaction {
   insert(sql: string, params: readonly Value[]): Awaitable<bigint | null>;
   /** Runs `work` so that, if it throws, what it wrote is undone and what came before stays. */
   nest<T>(work: () => Awaitable<T>): Promise<T>;
+  /** Another value whenever another connection has committed since; null when the engine can't tell. */
+  version(): Awaitable<bigint | null>;
   /** Names of the triggers that are in force. */
   triggers(): Awaitable<string[]>;
 }

@@ -11,7 +11,7 @@ import type { Capture, Ledger, SettlementJob } from '../../src/core/ports/ledger
 import { CommitQueue } from '../../src/ledger/commit-queue.ts';
 import { ledgerOverQueue } from '../../src/ledger/ledger-over-queue.ts';
 import { openLedger } from '../../src/ledger/open-ledger.ts';
-import { runBatch } from '../../src/ledger/run-batch.ts';
+import { batchesOn } from '../../src/ledger/run-batch.ts';
 import { openSqlite } from '../../src/storage/sqlite/open-sqlite.ts';
 import type { Database } from '../../src/storage/transaction.ts';
 
@@ -61,7 +61,7 @@ export async function openInThread(path: string): Promise<{ ledger: Ledger; data
   const database = openSqlite({ path, exclusive: false, busyTimeoutMs: 50 });
   await database.migrate();
   const queue = new CommitQueue({
-    send: (calls) => runBatch(database, calls),
+    send: batchesOn(database),
     waitingMax: 10_000,
     batchMax: 512,
   });

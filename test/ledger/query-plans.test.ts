@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Memory } from '../../src/ledger/memory.ts';
 import { operations } from '../../src/ledger/operations.ts';
 import { openSqlite } from '../../src/storage/sqlite/open-sqlite.ts';
 import type { Row, Transaction, Value } from '../../src/storage/transaction.ts';
@@ -33,6 +34,7 @@ function noting(tx: Transaction, statements: Set<string>): Transaction {
     run: (sql, params) => tx.run(note(sql), params),
     insert: (sql, params) => tx.insert(note(sql), params),
     nest: (work) => tx.nest(work),
+    version: () => tx.version(),
     triggers: () => tx.triggers(),
   };
 }
@@ -61,11 +63,13 @@ test('no operation of the request path and of recovery scans a table that grows'
   const statements = new Set<string>();
   await database.transact('write', async (plain) => {
     const tx = noting(plain, statements);
-    const now = { nowMs: NOW };
+    const memory = new Memory();
+    const now = { nowMs: NOW, memory };
     const hold = { paymentId: claim.id, owner: 'proc_a', balance: 100n, block: 1n };
     await operations.holdPrepaid(tx, now, prepaidHold('key_1', 10n));
     await operations.holdPrepaid(tx, now, prepaid);
     await operations.capture(tx, now, captureOf(prepaid.claim.id, 5n));
+    await memory.books.flush(tx);
     await operations.holdFree(tx, now, freeHold('ip:203.0.113.7', 3));
     await operations.holdExposure(tx, now, hold);
     await operations.expose(tx, now, { paymentId: open, perPayer: 100n, perNetwork: 100n });

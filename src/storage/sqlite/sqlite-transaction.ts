@@ -82,6 +82,10 @@ export class SqliteTransaction implements Transaction {
     }
   }
 
+  version(): bigint {
+    return this.values('PRAGMA data_version')?.[0] as bigint;
+  }
+
   triggers(): string[] {
     return this.all("SELECT name FROM sqlite_schema WHERE type = 'trigger'").map((row) =>
       String(row.name),
