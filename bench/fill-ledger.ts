@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { DatabaseSync } from 'node:sqlite';
 import { systemClock } from '../src/core/clock.ts';
 import { newTimedId } from '../src/core/id.ts';
+import type { Ledger } from '../src/core/ports/ledger.ts';
 import { openLedger } from '../src/ledger/open-ledger.ts';
 
 const KEYS = 1_000;
@@ -15,16 +16,9 @@ const ENTRIES_PER_PAYMENT = 4;
 const DAYS = 30;
 const DAY_MS = 86_400_000;
 
-/** Writes some `entries` ledger entries of settled prepaid calls of the last 30 days, of 1,000 keys. */
+/** Writes some `entries` ledger entries of settled prepaid calls of the last 30 days, of 1,000 keys; the audit agrees with them. */
 export async function fillLedger(file: string, entries: number): Promise<void> {
-  const empty = await openLedger({
-    url: `sqlite:${file}`,
-    clock: systemClock,
-    exclusive: true,
-    onFatal: fail,
-  });
-  await empty.stampMode('test');
-  await empty.close();
+  await withLedger(file, (ledger) => ledger.stampMode('test'));
   const db = new DatabaseSync(file);
   try {
     db.exec('PRAGMA synchronous = OFF; PRAGMA cache_size = -262144; PRAGMA temp_store = MEMORY');
@@ -35,6 +29,23 @@ export async function fillLedger(file: string, entries: number): Promise<void> {
     db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
   } finally {
     db.close();
+  }
+  const [difference] = await withLedger(file, (ledger) => ledger.audit());
+  if (difference !== undefined)
+    throw new Error(`The history is not consistent: ${JSON.stringify(difference)}`);
+}
+
+async function withLedger<T>(file: string, work: (ledger: Ledger) => Promise<T>): Promise<T> {
+  const ledger = await openLedger({
+    url: `sqlite:${file}`,
+    clock: systemClock,
+    exclusive: true,
+    onFatal: fail,
+  });
+  try {
+    return await work(ledger);
+  } finally {
+    await ledger.close();
   }
 }
 

@@ -53,7 +53,7 @@ export function parseReceipt(value: unknown): ChainReceipt | null {
     transaction: raw.transactionHash as Hex,
     block: quantity(raw.blockNumber),
     succeeded: raw.status === '0x1',
-    sender: String(raw.from).toLowerCase() as Hex,
+    sender: (typeof raw.from === 'string' ? raw.from.toLowerCase() : '0x') as Hex,
     gasNano: (wei + WEI_PER_NANO - 1n) / WEI_PER_NANO,
     logs: raw.logs,
   };

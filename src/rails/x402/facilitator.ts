@@ -78,7 +78,10 @@ export function createFacilitatorClient(fetchJson: typeof fetch = fetch): Facili
     async settle(url, request, timeoutMs) {
       const answer = await ask(`${url}/settle`, timeoutMs, request);
       if (answer.success === true)
-        return { success: true, transaction: String(answer.transaction ?? '') };
+        return {
+          success: true,
+          transaction: typeof answer.transaction === 'string' ? answer.transaction : '',
+        };
       if (answer.success !== false)
         throw new FacilitatorUnavailable(`${hostOf(url)} did not say whether it settled`, true);
       return { success: false, reason: reasonOf(answer.errorReason) };
