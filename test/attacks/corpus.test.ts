@@ -13,6 +13,10 @@ for (const target of TARGETS)
   });
 
 test('every file of the corpus belongs to a target', () => {
-  const files = readdirSync(new URL('../corpus/', import.meta.url)).sort();
-  assert.deepEqual(files, TARGETS.map(({ name }) => `${name}.json`).sort());
+  const known = new Set(TARGETS.map(({ name }) => `${name}.json`));
+  const files = readdirSync(new URL('../corpus/', import.meta.url));
+  assert.deepEqual(
+    files.filter((file) => !known.has(file)),
+    [],
+  );
 });
