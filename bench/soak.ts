@@ -42,6 +42,12 @@ const windows = Math.max(1, Math.round((Number(values.minutes) * 60) / WINDOW_SE
 const problems: string[] = [];
 
 const devnet = await startEvmDevnet({ chainId: 84532, blockTimeSeconds: 3 });
+let isOver = false;
+void devnet.ended.then(() => {
+  if (isOver) return;
+  console.error('problem: the devnet ended by itself');
+  process.exit(1);
+});
 const stage = await openStage();
 const database = `sqlite:${join(stage.folder, 'soak.db')}`;
 const payee = accountOf(devnet, 11);
@@ -51,6 +57,7 @@ const sent = await soak(gateway);
 await gateway.close();
 await checkEnd(sent);
 await stage.close();
+isOver = true;
 await devnet.close();
 for (const problem of problems) console.error(`problem: ${problem}`);
 console.log(problems.length === 0 ? 'soak: all well' : `soak: ${problems.length} problems`);

@@ -39,9 +39,11 @@ export async function startProcess(
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   running.add(child);
+  let isClosing = false;
   const ended = new Promise<void>((resolve) =>
-    child.once('exit', () => {
-      running.delete(child);
+    child.once('exit', (code, signal) => {
+      if (running.delete(child) && !isClosing)
+        process.stderr.write(`${file} ended by itself: ${signal ?? `exit code ${code}`}\n`);
       resolve();
     }),
   );
@@ -65,6 +67,7 @@ export async function startProcess(
       return answer.usage;
     },
     async close() {
+      isClosing = true;
       if (child.connected) child.send({ kind: 'close' } satisfies ToProcess);
       const timer = setTimeout(() => child.kill('SIGKILL'), CLOSE_MS);
       await ended;
