@@ -27,8 +27,8 @@ CREATE TABLE payment (
   cost_max INTEGER NOT NULL CHECK (cost_max >= 0),
   cost INTEGER NOT NULL DEFAULT 0 CHECK (cost BETWEEN 0 AND cost_max),
   usage TEXT NOT NULL DEFAULT '[]',
-  -- Two requests with one credential never both run: this constraint is the claim.
-  credential_key TEXT NOT NULL UNIQUE,
+  -- NULL where the request is a credential of its own, named by the payment's id.
+  credential_key TEXT,
   credential_hash TEXT NOT NULL,
   digest TEXT NOT NULL,
   owner TEXT NOT NULL,
@@ -40,10 +40,13 @@ CREATE TABLE payment (
   -- What was seen on the outside.
   chain_transaction TEXT,
   settled_block INTEGER,
+  settled_block_hash TEXT,
   settled_amount INTEGER CHECK (settled_amount >= 0),
   gas_nano INTEGER NOT NULL DEFAULT 0 CHECK (gas_nano >= 0),
   -- 1 once an answer went out while its money was not final.
   served INTEGER NOT NULL DEFAULT 0 CHECK (served = 0 OR served = 1),
+  -- 1 from a capture whose answer is not kept until that answer was delivered.
+  delivering INTEGER NOT NULL DEFAULT 0 CHECK (delivering = 0 OR delivering = 1),
   -- 1 while the payer is refused because this payment was served and never paid.
   barred INTEGER NOT NULL DEFAULT 0 CHECK (barred = 0 OR barred = 1),
   created_at_ms INTEGER NOT NULL,
@@ -51,8 +54,11 @@ CREATE TABLE payment (
   expires_at_ms INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX payment_by_payer ON payment (payer, created_at_ms);
-CREATE INDEX payment_by_time ON payment (created_at_ms);
+-- Two requests with one credential never both run: this constraint is the claim.
+CREATE UNIQUE INDEX payment_by_credential ON payment (credential_key)
+  WHERE credential_key IS NOT NULL;
+-- The newest of a payer last: rows are numbered in the order of time.
+CREATE INDEX payment_by_payer ON payment (payer);
 -- The conditions of the following indexes stand word for word in src/ledger/payment-row.ts.
 CREATE INDEX payment_open ON payment (owner)
   WHERE state = 'running' OR state = 'captured' OR state = 'claimed' OR state = 'held'
@@ -63,6 +69,8 @@ CREATE INDEX payment_unsettled ON payment (payer, network, asset)
       OR state = 'settlement_unknown' OR state = 'refund_due');
 CREATE INDEX payment_settled ON payment (payer, network, asset, settled_block)
   WHERE settled_block IS NOT NULL;
+CREATE INDEX payment_settled_by_block ON payment (network, settled_block)
+  WHERE settled_block_hash IS NOT NULL;
 CREATE INDEX payment_served_by_payer ON payment (payer)
   WHERE served = 1 AND settled_block IS NULL
     AND (state = 'running' OR state = 'captured' OR state = 'held'
@@ -71,6 +79,7 @@ CREATE INDEX payment_served_by_network ON payment (network)
   WHERE served = 1 AND settled_block IS NULL
     AND (state = 'running' OR state = 'captured' OR state = 'held'
       OR state = 'settlement_unknown' OR state = 'refund_due');
+CREATE INDEX payment_delivering ON payment (owner) WHERE delivering = 1;
 CREATE INDEX payment_barred ON payment (payer) WHERE barred = 1;
 
 CREATE TRIGGER payment_delete BEFORE DELETE ON payment WHEN OLD.state <> 'claimed'
@@ -88,13 +97,14 @@ CREATE INDEX ledger_transaction_by_payment ON ledger_transaction (payment_seq)
   WHERE payment_seq IS NOT NULL;
 
 CREATE TABLE entry (
-  transaction_seq INTEGER NOT NULL REFERENCES ledger_transaction (seq),
-  line INTEGER NOT NULL CHECK (line BETWEEN 0 AND 15),
+  -- The ledger transaction × 16 + the line, so that entries are only ever appended.
+  seq INTEGER PRIMARY KEY,
   account TEXT NOT NULL,
   asset TEXT NOT NULL,
   amount INTEGER NOT NULL CHECK (amount <> 0),
-  PRIMARY KEY (transaction_seq, line)
-) STRICT, WITHOUT ROWID;
+  transaction_seq INTEGER GENERATED ALWAYS AS (seq >> 4) VIRTUAL,
+  line INTEGER GENERATED ALWAYS AS (seq & 15) VIRTUAL
+) STRICT;
 
 CREATE TRIGGER ledger_transaction_update BEFORE UPDATE ON ledger_transaction
 BEGIN SELECT RAISE(ABORT, 'ledger transactions are append-only'); END;
@@ -155,7 +165,7 @@ CREATE TABLE answer (
 
 CREATE INDEX answer_by_age ON answer (created_at_ms, bytes);
 
--- How money that moves outside will move; a nonce of a sender is used once.
+-- How money that moves outside will move, or can: a nonce of a sender is used once.
 CREATE TABLE job (
   payment_seq INTEGER PRIMARY KEY REFERENCES payment (seq),
   network TEXT NOT NULL,
@@ -167,9 +177,14 @@ CREATE TABLE job (
   nonce INTEGER,
   hash TEXT,
   raw TEXT,
+  -- Of a claim that a remote facilitator was shown, until its capture: 1 while that facilitator verifies it,
+  -- 2 while the claim waits to be shown again.
+  shown INTEGER NOT NULL DEFAULT 0 CHECK (shown = 0 OR shown = 1 OR shown = 2),
   created_at_ms INTEGER NOT NULL,
   UNIQUE (network, sender, nonce)
 ) STRICT;
+
+CREATE INDEX job_shown ON job (valid_before_ms) WHERE shown <> 0;
 
 -- Which processes are alive.
 CREATE TABLE lease (

@@ -21,8 +21,10 @@
  * | capture                    | held → revenue, the amount; held → payer or wallet, the rest               |
  * | release                    | held → payer or wallet                                                     |
  * | settled                    | chain → wallet, what was seen; chain-key → gas, if we paid it              |
- * | settlement failed          | revenue (or refund-due) → wallet                                           |
+ * | settlement failed          | revenue (or refund-due) → wallet; chain-key → gas, if we paid it           |
  * | settled after all          | wallet → revenue, then as settled                                          |
+ * | paid without an answer     | wallet → refund-due, then as settled                                       |
+ * | unsettled                  | settled, reversed: its block was dropped from the chain                    |
  * | refund due                 | revenue → refund-due                                                       |
  *
  * Free calls move no money and have no entries.

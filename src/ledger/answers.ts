@@ -1,12 +1,9 @@
 /** Answers kept so that the same credential can fetch them again, bounded in size and in time. */
 
-import type { StoredAnswer } from '../core/payment.ts';
+import { STORED_ANSWER_BYTES_MAX, type StoredAnswer } from '../core/payment.ts';
 import type { Transaction } from '../storage/transaction.ts';
 import type { Operation } from './operation.ts';
 import { OPEN } from './payment-row.ts';
-
-/** A larger answer is not kept: its credential gets 410 when it asks again. */
-export const ANSWER_BYTES_MAX = 1_048_576;
 
 /** Beyond this the oldest answers are forgotten before their time. */
 export const ANSWERS_BYTES_MAX = 268_435_456;
@@ -19,7 +16,8 @@ export async function storeAnswer(
 ): Promise<void> {
   const headers = JSON.stringify(answer.headers);
   const bytes = answer.body.byteLength + headers.length;
-  if (bytes > ANSWER_BYTES_MAX) return;
+  // Its credential gets 410 when it asks again.
+  if (bytes > STORED_ANSWER_BYTES_MAX) return;
   await tx.run(
     `INSERT INTO answer (payment_seq, status, headers, bytes, created_at_ms, body)
      VALUES (?, ?, ?, ?, ?, ?)`,

@@ -24,11 +24,12 @@ interface PaymentCheck {
 
 const CHECKS: readonly PaymentCheck[] = [
   {
-    // A claim holds nothing; what ended without capture may have been held or only claimed.
+    // A claim holds nothing; what ended without capture, and may then be due, was held or only claimed.
     kind: 'payment_hold',
     expected: "CASE WHEN state = 'claimed' THEN 0 ELSE amount_max END",
     found: 'hold',
-    where: "(state NOT IN ('released', 'rejected', 'expired') OR hold <> 0)",
+    where:
+      "(state NOT IN ('released', 'rejected', 'expired', 'refund_due', 'settlement_failed') OR hold <> 0)",
   },
   {
     kind: 'payment_held',

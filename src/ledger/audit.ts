@@ -94,7 +94,15 @@ const CHECKS: readonly Check[] = [
   {
     kind: 'job_missing',
     sql: `SELECT id AS subject, 'a settlement job' AS expected, 'none' AS found FROM payment
-      WHERE state IN ('captured', 'settlement_unknown') AND seq NOT IN (SELECT payment_seq FROM job)`,
+      WHERE state IN ('captured', 'settlement_unknown')
+        AND seq NOT IN (SELECT payment_seq FROM job WHERE shown = 0)`,
+  },
+  {
+    // Marked in the capture, until its answer was delivered or its money is due or gone.
+    kind: 'delivering',
+    sql: `SELECT id AS subject, 'captured, unknown or settled' AS expected, state AS found FROM payment
+      WHERE delivering = 1 AND (network IS NULL
+        OR state NOT IN ('captured', 'settlement_unknown', 'settled'))`,
   },
   compare(
     'key_day',

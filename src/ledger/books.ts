@@ -3,7 +3,7 @@
  * many payments touch is read and written once. What was read is kept for the next batch.
  */
 
-import { ATOMS_MAX } from '../core/money.ts';
+import { ATOMS_MAX, USD } from '../core/money.ts';
 import type { Awaitable, Transaction, Value } from '../storage/transaction.ts';
 import { MoneyLawBroken } from './errors.ts';
 
@@ -30,6 +30,9 @@ interface Posted {
   readonly lines: readonly Posting[];
 }
 
+/** Lines of a ledger transaction: an entry's number is that of its transaction times this, plus its line. */
+export const LINES_MAX = 16n;
+
 /** More balances than this are not kept from one batch to the next. */
 const BALANCES_MAX = 20_000;
 
@@ -37,26 +40,49 @@ const BALANCES_MAX = 20_000;
 const ROWS_AT_ONCE = [64, 8, 1] as const;
 
 export class Books {
-  readonly #balances = new Map<string, Balance>();
+  /** By account, for each asset. */
+  readonly #balances = new Map<string, Map<string, Balance>>();
+  #size = 0;
   readonly #changed = new Set<Balance>();
   #posted: Posted[] = [];
+  /** The number of the last ledger transaction; null while it is not known. */
+  #last: bigint | null = null;
 
   /** Nothing that was read before is true any more: somebody else wrote. */
   forget(): void {
     this.#balances.clear();
+    this.#size = 0;
+    this.#last = null;
   }
 
   /** Atoms of the account as of now, within this batch. */
-  async balance(tx: Transaction, account: string, asset: string): Promise<bigint> {
-    return (await this.#balance(tx, account, asset)).atoms;
+  balance(tx: Transaction, account: string, asset: string): Awaitable<bigint> {
+    const known = this.#known(account, asset);
+    return known === undefined ? this.#read(tx, account, asset).then(atomsOf) : known.atoms;
   }
 
   /** Takes down a ledger transaction; throws MoneyLawBroken when a balance would overflow or be overdrawn. */
-  async post(tx: Transaction, posted: Posted): Promise<void> {
-    for (const { account, asset, amount } of posted.lines) {
-      const found = this.#balance(tx, account, asset);
-      const balance = found instanceof Promise ? await found : found;
-      balance.atoms = added(balance, amount);
+  post(tx: Transaction, posted: Posted): Awaitable<void> {
+    if (posted.lines.length > LINES_MAX) throw new MoneyLawBroken(`A ${posted.kind} is too long`);
+    const balances: Balance[] = [];
+    for (const { account, asset } of posted.lines) {
+      const known = this.#known(account, asset);
+      if (known === undefined) return this.#readAndPost(tx, posted);
+      balances.push(known);
+    }
+    this.#take(posted, balances);
+  }
+
+  async #readAndPost(tx: Transaction, posted: Posted): Promise<void> {
+    const balances: Balance[] = [];
+    for (const { account, asset } of posted.lines)
+      balances.push(this.#known(account, asset) ?? (await this.#read(tx, account, asset)));
+    this.#take(posted, balances);
+  }
+
+  #take(posted: Posted, balances: readonly Balance[]): void {
+    for (const [index, balance] of balances.entries()) {
+      balance.atoms = added(balance, (posted.lines[index] as Posting).amount);
       this.#changed.add(balance);
     }
     this.#posted.push(posted);
@@ -69,12 +95,12 @@ export class Books {
     this.#changed.clear();
     const posted = this.#posted;
     this.#posted = [];
-    await insertPosted(tx, posted);
-    if (this.#balances.size > BALANCES_MAX) this.#balances.clear();
+    this.#last = await insertPosted(tx, posted, this.#last ?? (await lastTransaction(tx)));
+    if (this.#size > BALANCES_MAX) this.forget();
   }
 
-  #balance(tx: Transaction, account: string, asset: string): Awaitable<Balance> {
-    return this.#balances.get(`${asset} ${account}`) ?? this.#read(tx, account, asset);
+  #known(account: string, asset: string): Balance | undefined {
+    return this.#balances.get(asset)?.get(account);
   }
 
   async #read(tx: Transaction, account: string, asset: string): Promise<Balance> {
@@ -84,9 +110,19 @@ export class Books {
     ]);
     const stored = row === undefined ? null : (row[0] as bigint);
     const balance = { account, asset, stored, atoms: stored ?? 0n };
-    this.#balances.set(`${asset} ${account}`, balance);
+    let ofAsset = this.#balances.get(asset);
+    if (ofAsset === undefined) {
+      ofAsset = new Map();
+      this.#balances.set(asset, ofAsset);
+    }
+    ofAsset.set(account, balance);
+    this.#size++;
     return balance;
   }
+}
+
+function atomsOf({ atoms }: Balance): bigint {
+  return atoms;
 }
 
 function added({ account, atoms }: Balance, amount: bigint): bigint {
@@ -116,20 +152,35 @@ async function write(tx: Transaction, balance: Balance): Promise<void> {
   balance.stored = atoms;
 }
 
-async function insertPosted(tx: Transaction, posted: readonly Posted[]): Promise<void> {
-  const last = await tx.values('SELECT COALESCE(MAX(seq), 0) FROM ledger_transaction');
-  let seq = last?.[0] as bigint;
+async function lastTransaction(tx: Transaction): Promise<bigint> {
+  const row = await tx.values('SELECT COALESCE(MAX(seq), 0) FROM ledger_transaction');
+  return row?.[0] as bigint;
+}
+
+/** Numbers and writes them; returns the last number. */
+async function insertPosted(
+  tx: Transaction,
+  posted: readonly Posted[],
+  last: bigint,
+): Promise<bigint> {
+  let seq = last;
   const headers: Value[] = [];
   const entries: Value[] = [];
+  const inUsd: Value[] = [];
   for (const { kind, paymentSeq, nowMs, lines } of posted) {
     seq++;
     headers.push(seq, kind, paymentSeq, nowMs);
-    let line = 0;
-    for (const { account, asset, amount } of lines)
-      entries.push(seq, line++, account, asset, amount);
+    let entry = seq * LINES_MAX;
+    for (const { account, asset, amount } of lines) {
+      if (asset === USD.id) inUsd.push(entry, account, amount);
+      else entries.push(entry, account, asset, amount);
+      entry++;
+    }
   }
   await insertRows(tx, INSERT_HEADERS, headers, 4);
-  await insertRows(tx, INSERT_ENTRIES, entries, 5);
+  await insertRows(tx, INSERT_ENTRIES, entries, 4);
+  await insertRows(tx, INSERT_ENTRIES_IN_USD, inUsd, 3);
+  return seq;
 }
 
 async function insertRows(
@@ -149,8 +200,14 @@ const INSERT_HEADERS = insertSqls(
   '(?, ?, ?, ?)',
 );
 const INSERT_ENTRIES = insertSqls(
-  'INSERT INTO entry (transaction_seq, line, account, asset, amount)',
-  '(?, ?, ?, ?, ?)',
+  'INSERT INTO entry (seq, account, asset, amount)',
+  '(?, ?, ?, ?)',
+);
+
+/** Most are: a value in the statement costs less than one that is bound. */
+const INSERT_ENTRIES_IN_USD = insertSqls(
+  'INSERT INTO entry (seq, account, asset, amount)',
+  `(?, ?, '${USD.id}', ?)`,
 );
 
 function insertSqls(into: string, row: string): string[] {

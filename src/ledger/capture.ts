@@ -28,10 +28,28 @@ export const capture: Operation<'capture'> = async (tx, { nowMs, memory }, order
   }
   if (order.answer !== null) await storeAnswer(tx, captured.seq, order.answer, nowMs);
   if (order.job !== null) await insertJob(tx, captured.seq, order.job, nowMs);
+  if (order.delivering === true)
+    await tx.run('UPDATE payment SET delivering = 1 WHERE seq = ?', [captured.seq]);
   return { outcome: 'done', payment: captured.payment };
 };
 
-const MAY_CAPTURE = `owner = ? AND state IN ('running', 'held') AND amount_max >= ? AND cost_max >= ?`;
+export const delivered: Operation<'delivered'> = async (tx, _context, paymentId, owner) => {
+  await tx.run('UPDATE payment SET delivering = 0 WHERE id = ? AND owner = ? AND delivering = 1', [
+    paymentId,
+    owner,
+  ]);
+};
+
+const MAY_CAPTURE = `owner = ? AND state IN ('running', 'held')`;
+
+const captureRememberedAs = (state: string): string => `UPDATE payment
+  SET state = '${state}', amount = ?, cost = ?, usage = ?, updated_at_ms = ?
+  WHERE seq = ? AND id = ? AND updated_at_ms = ? AND ${MAY_CAPTURE}`;
+const CAPTURE_REMEMBERED = captureRememberedAs('captured');
+const SETTLE_REMEMBERED = captureRememberedAs('settled');
+const CAPTURE_STORED = `UPDATE payment
+  SET state = ?, amount = ?, cost = ?, usage = ?, updated_at_ms = ?
+  WHERE id = ? AND ${MAY_CAPTURE} AND amount_max >= ? AND cost_max >= ? RETURNING ${COLUMNS}`;
 
 /**
  * Null unless the row is just as it was held. Everything else in it never changes after the hold, so
@@ -45,16 +63,12 @@ async function captureRemembered(
 ): Promise<PaymentRow | null> {
   if (held === undefined || held.payment.owner !== order.owner) return null;
   const { payment, seq } = held;
+  if (order.amount > payment.max || order.cost > payment.quoteMax) return null;
   const state = stateAfter(order);
-  const changed = await tx.run(
-    `UPDATE payment SET state = ?, amount = ?, cost = ?, usage = ?, updated_at_ms = ?
-     WHERE seq = ? AND id = ? AND updated_at_ms = ? AND expires_at_ms = ? AND ${MAY_CAPTURE}`,
-    [
-      ...[state, order.amount, order.cost, JSON.stringify(order.usage), nowMs],
-      ...[seq, payment.id, payment.updatedAtMs, payment.expiresAtMs],
-      ...[order.owner, order.amount, order.cost],
-    ],
-  );
+  const changed = await tx.run(state === 'settled' ? SETTLE_REMEMBERED : CAPTURE_REMEMBERED, [
+    ...[order.amount, order.cost, JSON.stringify(order.usage), nowMs],
+    ...[seq, payment.id, payment.updatedAtMs, order.owner],
+  ]);
   if (changed !== 1) return null;
   const { amount, cost, usage } = order;
   return { ...held, payment: { ...payment, state, amount, cost, usage, updatedAtMs: nowMs } };
@@ -65,14 +79,10 @@ async function captureStored(
   order: Capture,
   nowMs: number,
 ): Promise<PaymentRow | null> {
-  const values = await tx.values(
-    `UPDATE payment SET state = ?, amount = ?, cost = ?, usage = ?, updated_at_ms = ?
-     WHERE id = ? AND ${MAY_CAPTURE} RETURNING ${COLUMNS}`,
-    [
-      ...[stateAfter(order), order.amount, order.cost, JSON.stringify(order.usage), nowMs],
-      ...[order.paymentId, order.owner, order.amount, order.cost],
-    ],
-  );
+  const values = await tx.values(CAPTURE_STORED, [
+    ...[stateAfter(order), order.amount, order.cost, JSON.stringify(order.usage), nowMs],
+    ...[order.paymentId, order.owner, order.amount, order.cost],
+  ]);
   return values === undefined ? null : readPaymentRow(values);
 }
 

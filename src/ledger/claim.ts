@@ -3,6 +3,7 @@
 import { MoneyLawBroken } from './errors.ts';
 import type { Operation } from './operation.ts';
 import {
+  assertShareable,
   existingPayment,
   insertPayment,
   type NewPayment,
@@ -24,6 +25,7 @@ export const promoteClaim: Operation<'promoteClaim'> = async (
   paymentId,
   credentialKey,
 ) => {
+  assertShareable(credentialKey);
   const taken = await selectByCredential(tx, credentialKey);
   if (taken !== null && taken.payment.id !== paymentId)
     return { outcome: 'exists', payment: taken.payment };
@@ -41,5 +43,10 @@ export const promoteClaim: Operation<'promoteClaim'> = async (
 };
 
 export const abandonClaim: Operation<'abandonClaim'> = async (tx, _context, paymentId) => {
+  await tx.run(
+    `DELETE FROM job WHERE shown <> 0 AND payment_seq =
+       (SELECT seq FROM payment WHERE id = ? AND state = 'claimed')`,
+    [paymentId],
+  );
   await tx.run("DELETE FROM payment WHERE id = ? AND state = 'claimed'", [paymentId]);
 };

@@ -3,7 +3,7 @@
 import type { FreeQuota } from '../core/ports/ledger.ts';
 import type { Transaction } from '../storage/transaction.ts';
 import { MoneyLawBroken } from './errors.ts';
-import { findHoldingKey, isGoodSecret } from './hold-prepaid.ts';
+import { isGoodSecret, readHoldingKey } from './hold-prepaid.ts';
 import type { Operation } from './operation.ts';
 import { insertPayment, type NewPayment, paymentOf } from './payment-row.ts';
 import { assertAtoms } from './post-entries.ts';
@@ -16,7 +16,7 @@ export const holdFree: Operation<'holdFree'> = async (tx, { memory }, { claim, q
     throw new MoneyLawBroken('A free call holds no money');
   assertAtoms('The maximum in USD', claim.quoteMax);
   if (key !== null) {
-    const stored = await findHoldingKey(tx, memory, key.id);
+    const stored = memory.key(key.id) ?? (await readHoldingKey(tx, memory, key.id));
     if (stored === undefined || !isGoodSecret(stored, key.secretHash))
       return { outcome: 'unknown_key' };
   }

@@ -21,7 +21,7 @@ export const holdPrepaid: Operation<'holdPrepaid'> = async (tx, context, hold) =
   const account = assertPrepaid(claim.rail, claim.payer, claim.asset, keyId);
   assertAtoms('The maximum', claim.max);
   const { memory } = context;
-  const key = await findHoldingKey(tx, memory, keyId);
+  const key = memory.key(keyId) ?? (await readHoldingKey(tx, memory, keyId));
   if (key === undefined || !isGoodSecret(key, hold.secretHash)) return { outcome: 'unknown_key' };
 
   const balance = await memory.books.balance(tx, account, USD.id);
@@ -58,14 +58,12 @@ function assertPrepaid(rail: string, payer: string, asset: string, keyId: string
   return payerAccount(payer);
 }
 
-/** The key, from memory if it can be; undefined when there is none. */
-export async function findHoldingKey(
+/** Reads and remembers a key; undefined when there is none. */
+export async function readHoldingKey(
   tx: Transaction,
   memory: Memory,
   id: string,
 ): Promise<RememberedKey | undefined> {
-  const remembered = memory.key(id);
-  if (remembered !== undefined) return remembered;
   const row = await tx.get(
     'SELECT secret_hash, revoked_at_ms, routes, per_day FROM api_key WHERE id = ?',
     [id],

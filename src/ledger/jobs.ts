@@ -1,6 +1,6 @@
 /** Settlement jobs: how outside money will move, written with the capture and before it is announced. */
 
-import type { SettlementJob, StoredJob } from '../core/ports/ledger.ts';
+import type { SettlementJob, StoredJob } from '../core/ports/settlement.ts';
 import type { Row, Transaction } from '../storage/transaction.ts';
 import { MoneyLawBroken, NonceTaken } from './errors.ts';
 import type { Operation } from './operation.ts';
@@ -17,7 +17,7 @@ export async function insertJob(
     `INSERT INTO job (payment_seq, network, scheme, payload, via, valid_before_ms, sender, nonce,
        hash, raw, created_at_ms)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-     ON CONFLICT (network, sender, nonce) DO NOTHING`,
+     ON CONFLICT DO NOTHING`,
     [
       ...[seq, job.network, job.scheme, job.payload, job.via, job.validBeforeMs],
       ...[transaction?.sender ?? null, transaction?.nonce ?? null],
@@ -25,13 +25,19 @@ export async function insertJob(
     ],
   );
   if (inserted === 1) return;
+  // What was shown before the work is what settles after it.
+  const wasShown = await tx.run(
+    'UPDATE job SET shown = 0 WHERE payment_seq = ? AND shown <> 0 AND via = ? AND payload = ?',
+    [seq, job.via, job.payload],
+  );
+  if (wasShown === 1) return;
   throw new NonceTaken(`Nonce ${transaction?.nonce} of ${transaction?.sender} is already in use`);
 }
 
-const JOB_COLUMNS = `p.id, j.network AS network, j.scheme, j.payload, j.via, j.valid_before_ms,
+export const JOB_COLUMNS = `p.id, j.network AS network, j.scheme, j.payload, j.via, j.valid_before_ms,
   j.sender, j.nonce, j.hash, j.raw, j.created_at_ms`;
 
-function readJob(row: Row): StoredJob {
+export function readJob(row: Row): StoredJob {
   return {
     paymentId: row.id as string,
     network: row.network as string,
@@ -66,7 +72,7 @@ export const openJobs: Operation<'openJobs'> = async (tx) => {
   const rows = await tx.all(
     `SELECT ${JOB_COLUMNS}
      FROM (SELECT seq, id FROM payment WHERE ${UNSETTLED}) p JOIN job j ON j.payment_seq = p.seq
-     ORDER BY j.created_at_ms, j.payment_seq`,
+     WHERE j.shown = 0 ORDER BY j.created_at_ms, j.payment_seq`,
   );
   return rows.map(readJob);
 };

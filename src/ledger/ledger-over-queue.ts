@@ -18,7 +18,6 @@ export function ledgerOverQueue(
   const ledger = { ...Object.fromEntries(methods), close } as Ledger;
   return {
     ...ledger,
-    capture: (order) => ledger.capture({ ...order, answer: trimmed(order.answer) }),
     release: (order) => ledger.release({ ...order, answer: trimmed(order.answer) }),
   };
 }

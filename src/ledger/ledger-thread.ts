@@ -10,6 +10,7 @@ import {
 } from '../storage/errors.ts';
 import { errorOf, type Failure } from './errors.ts';
 import type { Call, Outcome } from './run-batch.ts';
+import { AskingWire, type Frame } from './wire.ts';
 
 export interface WorkerSettings {
   readonly url: string;
@@ -17,14 +18,11 @@ export interface WorkerSettings {
   readonly busyTimeoutMs: number;
 }
 
-export type ToWorker =
-  | { readonly kind: 'batch'; readonly calls: readonly Call[] }
-  | { readonly kind: 'close' };
+/** A list is a batch. */
+export type ToWorker = Frame | 'close';
 
-export type FromWorker =
-  | { readonly kind: 'opened' }
-  | ({ readonly kind: 'refused' } & Failure)
-  | { readonly kind: 'outcomes'; readonly outcomes: readonly Outcome[] };
+/** A list is the outcomes of a batch. */
+export type FromWorker = Frame | 'opened' | Failure;
 
 export interface LedgerThread {
   /** Runs one batch; only one at a time. Rejects with StoreUnavailable when the thread died. */
@@ -69,24 +67,23 @@ export async function startLedgerThread(
   });
 
   const first = await pending.promise;
-  if (first.kind === 'refused') {
+  if (first !== 'opened') {
     await exited.promise;
-    throw openingError(first);
+    throw openingError(first as Failure);
   }
   isOpen = true;
+  const wire = new AskingWire();
   return {
     async send(calls) {
       if (death !== null) throw death;
       pending = Promise.withResolvers();
-      worker.postMessage({ kind: 'batch', calls } satisfies ToWorker);
-      const reply = await pending.promise;
-      if (reply.kind !== 'outcomes') throw new StoreUnavailable(`Unexpected ${reply.kind}`);
-      return reply.outcomes;
+      worker.postMessage(wire.encodeCalls(calls) satisfies ToWorker);
+      return wire.decodeOutcomes(calls, (await pending.promise) as Frame);
     },
     async close() {
       // From here on the end of the thread is what was asked for.
       isOpen = false;
-      if (death === null) worker.postMessage({ kind: 'close' } satisfies ToWorker);
+      if (death === null) worker.postMessage('close' satisfies ToWorker);
       await exited.promise;
     },
   };

@@ -6,6 +6,7 @@ import type { Database } from '../storage/transaction.ts';
 import { failureOf } from './errors.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './ledger-thread.ts';
 import { batchesOn } from './run-batch.ts';
+import { decodeCalls, encodeOutcomes } from './wire.ts';
 
 if (parentPort === null) throw new Error('This file runs only as a worker thread');
 const port = parentPort;
@@ -31,20 +32,21 @@ async function main(): Promise<void> {
   try {
     database = await open();
   } catch (error) {
-    answer({ kind: 'refused', ...failureOf(error) });
+    answer(failureOf(error));
     port.close();
     return;
   }
   const runBatch = batchesOn(database);
   port.on('message', async (message: ToWorker) => {
-    if (message.kind === 'batch') {
-      answer({ kind: 'outcomes', outcomes: await runBatch(message.calls) });
+    if (message === 'close') {
+      await database.close();
+      port.close();
       return;
     }
-    await database.close();
-    port.close();
+    const calls = decodeCalls(message);
+    answer(encodeOutcomes(calls, await runBatch(calls)));
   });
-  answer({ kind: 'opened' });
+  answer('opened');
 }
 
 await main();

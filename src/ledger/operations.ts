@@ -12,13 +12,13 @@ import {
   topUpKey,
 } from './api-keys.ts';
 import { audit } from './audit.ts';
-import { capture, release } from './capture.ts';
+import { capture, delivered, release } from './capture.ts';
 import { abandonClaim, claim, promoteClaim } from './claim.ts';
 import { expose, holdExposure } from './hold-exposure.ts';
 import { freeRemaining, holdFree } from './hold-free.ts';
 import { holdPrepaid } from './hold-prepaid.ts';
 import { findJob, nextNonce, openJobs, replaceTransaction } from './jobs.ts';
-import { heartbeat, takeLapsed } from './leases.ts';
+import { heartbeat, overdue, takeLapsed } from './leases.ts';
 import type { Operation, OperationName } from './operation.ts';
 import {
   balances,
@@ -30,6 +30,8 @@ import {
   stampMode,
 } from './records.ts';
 import { refundDue, settled, settlementFailed, settlementUnknown } from './settled.ts';
+import { closeShown, parkClaim, resumeClaim, showClaim, shownJobs } from './shown-claims.ts';
+import { settledBlocks, unsettle } from './unsettle.ts';
 
 export const operations: { readonly [Name in OperationName]: Operation<Name> } = {
   holdPrepaid,
@@ -38,10 +40,18 @@ export const operations: { readonly [Name in OperationName]: Operation<Name> } =
   claim,
   promoteClaim,
   abandonClaim,
+  showClaim,
+  parkClaim,
+  resumeClaim,
+  shownJobs,
+  closeShown,
   holdExposure,
   capture,
+  delivered,
   release,
   settled,
+  settledBlocks,
+  unsettle,
   settlementUnknown,
   expose,
   settlementFailed,
@@ -66,6 +76,7 @@ export const operations: { readonly [Name in OperationName]: Operation<Name> } =
   audit,
   heartbeat,
   takeLapsed,
+  overdue,
   forgetAnswers,
   sharedSecret,
   stampMode,
@@ -80,6 +91,9 @@ const READS: ReadonlySet<OperationName> = new Set<OperationName>([
   'listPayments',
   'findJob',
   'openJobs',
+  'shownJobs',
+  'settledBlocks',
+  'overdue',
   'nextNonce',
   'findKey',
   'authenticateKey',
@@ -96,6 +110,7 @@ const KEEPS_MEMORY: ReadonlySet<OperationName> = new Set<OperationName>([
   'claim',
   'holdExposure',
   'capture',
+  'delivered',
   'release',
   'settled',
   'expose',

@@ -1,8 +1,9 @@
 /** Payments as rows: how one is written, found and read. */
 
+import { USD } from '../core/money.ts';
 import type { Payment, PaymentClaim, PaymentState, RailName } from '../core/payment.ts';
 import type { UsageLine } from '../core/usage.ts';
-import type { Transaction, Values } from '../storage/transaction.ts';
+import type { Awaitable, Transaction, Values } from '../storage/transaction.ts';
 import { MoneyLawBroken } from './errors.ts';
 import { assertAtoms } from './post-entries.ts';
 
@@ -48,7 +49,7 @@ type Columns = readonly [
   quoteMax: bigint,
   cost: bigint,
   usage: string,
-  credentialKey: string,
+  credentialKey: string | null,
   credentialHash: string,
   digest: string,
   owner: string,
@@ -108,7 +109,7 @@ export function readPaymentRow(values: Values): PaymentRow {
     quoteMax,
     cost,
     usage: usage === '[]' ? [] : (JSON.parse(usage) as UsageLine[]),
-    credentialKey,
+    credentialKey: credentialKey ?? ownKey(rail, id),
     credentialHash,
     digest,
     owner,
@@ -126,19 +127,48 @@ export function readPayment(values: Values): Payment {
   return readPaymentRow(values).payment;
 }
 
+const SELECT_BY_ID = `SELECT ${COLUMNS} FROM payment WHERE id = ?`;
+const SELECT_BY_CREDENTIAL = `SELECT ${COLUMNS} FROM payment WHERE credential_key = ?`;
+
 export async function selectPayment(tx: Transaction, id: string): Promise<PaymentRow | null> {
-  const values = await tx.values(`SELECT ${COLUMNS} FROM payment WHERE id = ?`, [id]);
+  const values = await tx.values(SELECT_BY_ID, [id]);
   return values === undefined ? null : readPaymentRow(values);
+}
+
+/**
+ * The key of a request that is a credential of its own: made of its payment's id, it is unique because that
+ * is, so that it is not stored and no second index is kept of it.
+ */
+function ownKey(rail: RailName, id: string): string {
+  return `${rail}:${id}`;
+}
+
+function isOwnKey({ credentialKey, rail, id }: PaymentClaim): boolean {
+  // The same as being equal to `ownKey`, without making one for each request.
+  return (
+    credentialKey.length === rail.length + 1 + id.length &&
+    credentialKey.startsWith(rail) &&
+    credentialKey[rail.length] === ':' &&
+    credentialKey.endsWith(id)
+  );
+}
+
+const OWN_KEY = /^[a-z0-9]+:pay_[^:]*$/;
+
+/** Throws MoneyLawBroken where the key is that of a payment's own request: nobody else may claim it. */
+export function assertShareable(credentialKey: string): void {
+  if (OWN_KEY.test(credentialKey))
+    throw new MoneyLawBroken(`The credential ${credentialKey} is that of another payment`);
 }
 
 export async function selectByCredential(
   tx: Transaction,
   credentialKey: string,
 ): Promise<PaymentRow | null> {
-  const values = await tx.values(`SELECT ${COLUMNS} FROM payment WHERE credential_key = ?`, [
-    credentialKey,
-  ]);
-  return values === undefined ? null : readPaymentRow(values);
+  const values = await tx.values(SELECT_BY_CREDENTIAL, [credentialKey]);
+  if (values !== undefined) return readPaymentRow(values);
+  const own = await selectPayment(tx, credentialKey.slice(credentialKey.indexOf(':') + 1));
+  return own?.payment.credentialKey === credentialKey ? own : null;
 }
 
 export interface NewPayment {
@@ -149,27 +179,56 @@ export interface NewPayment {
 }
 
 /** Inserts a payment unless its credential was used before; returns its row number, or null then. */
-export async function insertPayment(tx: Transaction, fresh: NewPayment): Promise<bigint | null> {
+export function insertPayment(tx: Transaction, fresh: NewPayment): Awaitable<bigint | null> {
   const { claim } = fresh;
   assertAtoms('The maximum', claim.max);
   assertAtoms('The maximum in USD', claim.quoteMax);
-  return await tx.insert(
-    `INSERT INTO payment (id, state, rail, route, payer, network, asset, amount_max, cost_max,
-       credential_key, credential_hash, digest, owner, replay, day, quota_scope,
-       created_at_ms, updated_at_ms, expires_at_ms)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-     ON CONFLICT (credential_key) DO NOTHING`,
-    [
-      ...[claim.id, fresh.state, claim.rail, claim.route, claim.payer, claim.network, claim.asset],
-      ...[claim.max, claim.quoteMax, claim.credentialKey, claim.credentialHash, claim.digest],
-      ...[claim.owner, claim.replay, fresh.day, fresh.quotaScope],
+  if (isPlainPrepaid(fresh))
+    return tx.insert(INSERT_PLAIN_PREPAID, [
+      ...[claim.id, claim.route, claim.payer, claim.max, claim.quoteMax],
+      ...[claim.credentialHash, claim.digest, claim.owner],
       ...[claim.createdAtMs, claim.createdAtMs, claim.expiresAtMs],
-    ],
+    ]);
+  const isOwn = isOwnKey(claim);
+  if (!isOwn) assertShareable(claim.credentialKey);
+  return tx.insert(isOwn ? INSERT_OWN : INSERT_CLAIMED, [
+    ...[claim.id, fresh.state, claim.rail, claim.route, claim.payer, claim.network, claim.asset],
+    ...[claim.max, claim.quoteMax, claim.credentialHash, claim.digest, claim.owner],
+    ...[claim.replay, fresh.day, fresh.quotaScope],
+    ...[claim.createdAtMs, claim.createdAtMs, claim.expiresAtMs],
+    ...(isOwn ? [] : [claim.credentialKey]),
+  ]);
+}
+
+/** A call by API key as most are: what all of these have in common is in the statement, because each value costs. */
+function isPlainPrepaid({ claim, state, day, quotaScope }: NewPayment): boolean {
+  return (
+    claim.rail === 'prepaid' &&
+    state === 'running' &&
+    claim.network === null &&
+    claim.asset === USD.id &&
+    claim.replay === 'always' &&
+    day === null &&
+    quotaScope === null &&
+    isOwnKey(claim)
   );
 }
 
+const INSERT_PLAIN_PREPAID = `INSERT INTO payment (id, state, rail, route, payer, asset, amount_max,
+    cost_max, credential_hash, digest, owner, replay, created_at_ms, updated_at_ms, expires_at_ms)
+  VALUES (?, 'running', 'prepaid', ?, ?, '${USD.id}', ?, ?, ?, ?, ?, 'always', ?, ?, ?)
+  ON CONFLICT (id) DO NOTHING`;
+const INSERTED = `id, state, rail, route, payer, network, asset, amount_max, cost_max, credential_hash,
+  digest, owner, replay, day, quota_scope, created_at_ms, updated_at_ms, expires_at_ms`;
+const INSERT_OWN = `INSERT INTO payment (${INSERTED})
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (id) DO NOTHING`;
+const INSERT_CLAIMED = `INSERT INTO payment (${INSERTED}, credential_key)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (credential_key) WHERE credential_key IS NOT NULL DO NOTHING`;
+
 /** The payment that `insertPayment` has written. */
-export function paymentOf({ claim, state }: NewPayment): Payment {
+export function paymentOf({ claim, state }: Pick<NewPayment, 'claim' | 'state'>): Payment {
   return {
     ...claim,
     state,

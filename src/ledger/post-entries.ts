@@ -1,7 +1,7 @@
 /** The one way to move money between accounts. */
 
 import { ATOMS_MAX } from '../core/money.ts';
-import type { Transaction, Value } from '../storage/transaction.ts';
+import type { Awaitable, Transaction, Value } from '../storage/transaction.ts';
 import type { Books, Posting } from './books.ts';
 import { MoneyLawBroken } from './errors.ts';
 
@@ -11,6 +11,7 @@ export type PostingKind =
   | 'capture'
   | 'release'
   | 'settled'
+  | 'unsettled'
   | 'settlement_failed'
   | 'settled_after_all'
   | 'refund_due';
@@ -31,18 +32,23 @@ export function move(asset: string, from: string, to: string, amount: bigint): P
 }
 
 /** Posts one ledger transaction; throws MoneyLawBroken when it does not sum to zero or a balance would overflow. */
-export async function postEntries(
+export function postEntries(
   tx: Transaction,
   books: Books,
   kind: PostingKind,
   paymentSeq: Value,
   nowMs: number,
   postings: readonly Posting[],
-): Promise<void> {
-  const lines = postings.filter((posting) => posting.amount !== 0n);
+): Awaitable<void> {
+  const isWhole = postings.every(hasAmount);
+  const lines = isWhole ? postings : postings.filter(hasAmount);
   if (lines.length === 0) return;
   assertZeroSum(kind, lines);
-  await books.post(tx, { kind, paymentSeq, nowMs, lines });
+  return books.post(tx, { kind, paymentSeq, nowMs, lines });
+}
+
+function hasAmount({ amount }: Posting): boolean {
+  return amount !== 0n;
 }
 
 function assertZeroSum(kind: PostingKind, lines: readonly Posting[]): void {

@@ -1,15 +1,14 @@
 /** Reading payments, entries and balances; and the values that processes share. */
 
+import { newTimedId } from '../core/id.ts';
 import type { Mode } from '../core/ports/ledger.ts';
 import type { Transaction, Value } from '../storage/transaction.ts';
+import { LINES_MAX } from './books.ts';
 import type { Operation } from './operation.ts';
 import { COLUMNS, readPayment, selectByCredential, selectPayment } from './payment-row.ts';
 
 /** No list is longer, whatever the caller asks for. */
 export const ROWS_MAX = 100_000;
-
-/** `line` is below 16, so that an entry's id is unique and grows with time. */
-const LINES_MAX = 16n;
 
 export const findPayment: Operation<'findPayment'> = async (tx, _context, id) =>
   (await selectPayment(tx, id))?.payment ?? null;
@@ -20,35 +19,48 @@ export const findByCredential: Operation<'findByCredential'> = async (
   credentialKey,
 ) => (await selectByCredential(tx, credentialKey))?.payment ?? null;
 
+/** No payment of that time has a smaller id: they begin with the time, and only the index of ids is in its order. */
+const SINCE = 'seq >= (SELECT MIN(seq) FROM payment WHERE id >= ?)';
+const NOTHING = new Uint8Array();
+
 /** Newest first. */
 export const listPayments: Operation<'listPayments'> = async (tx, _context, filter) => {
   const where = new Where();
   where.equal('state', filter.state);
   where.equal('rail', filter.rail);
   where.equal('payer', filter.payer);
-  where.atLeast('created_at_ms', filter.sinceMs);
+  if (filter.sinceMs !== undefined) {
+    where.add('created_at_ms >= ?', filter.sinceMs);
+    where.add(
+      SINCE,
+      newTimedId('pay', () => NOTHING, filter.sinceMs),
+    );
+  }
   const rows = await tx.allValues(
-    `SELECT ${COLUMNS} FROM payment ${where.sql()} ORDER BY created_at_ms DESC, seq DESC LIMIT ?`,
+    `SELECT ${COLUMNS} FROM payment ${where.sql()} ORDER BY seq DESC LIMIT ?`,
     [...where.values, bounded(filter.limit)],
   );
   return rows.map(readPayment);
 };
 
+const OF_PAYMENT = 't.payment_seq = (SELECT seq FROM payment WHERE id = ?)';
+
 /** Newest ledger transaction first, its entries in the order they were posted. */
 export const entries: Operation<'entries'> = async (tx, _context, filter) => {
   const where = new Where();
-  where.equal('p.id', filter.paymentId);
+  if (filter.paymentId !== undefined) where.add(OF_PAYMENT, filter.paymentId);
   where.equal('e.account', filter.account);
   const rows = await tx.all(
-    `SELECT e.transaction_seq, e.line, t.kind, p.id AS payment_id, e.account, e.asset, e.amount,
+    `SELECT e.seq, t.seq AS transaction_seq, t.kind, p.id AS payment_id, e.account, e.asset, e.amount,
        t.created_at_ms
-     FROM entry e JOIN ledger_transaction t ON t.seq = e.transaction_seq
+     FROM ledger_transaction t
+     CROSS JOIN entry e ON e.seq BETWEEN t.seq * ${LINES_MAX} AND t.seq * ${LINES_MAX} + ${LINES_MAX - 1n}
      LEFT JOIN payment p ON p.seq = t.payment_seq
-     ${where.sql()} ORDER BY e.transaction_seq DESC, e.line LIMIT ?`,
+     ${where.sql()} ORDER BY t.seq DESC, e.seq LIMIT ?`,
     [...where.values, bounded(filter.limit)],
   );
   return rows.map((row) => ({
-    id: Number((row.transaction_seq as bigint) * LINES_MAX + (row.line as bigint)),
+    id: Number(row.seq),
     transactionId: Number(row.transaction_seq),
     kind: row.kind as string,
     paymentId: row.payment_id as string | null,
@@ -93,15 +105,10 @@ class Where {
   readonly #terms: string[] = [];
 
   equal(column: string, value: Value | undefined): void {
-    this.#add(`${column} = ?`, value);
+    if (value !== undefined) this.add(`${column} = ?`, value);
   }
 
-  atLeast(column: string, value: Value | undefined): void {
-    this.#add(`${column} >= ?`, value);
-  }
-
-  #add(term: string, value: Value | undefined): void {
-    if (value === undefined) return;
+  add(term: string, value: Value): void {
     this.#terms.push(term);
     this.values.push(value);
   }

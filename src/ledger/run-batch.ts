@@ -64,7 +64,10 @@ async function runBare(
       try {
         if (mode === 'write') memory.begin(await tx.version());
         const outcomes: Outcome[] = [];
-        for (const call of calls) outcomes.push({ value: await runRemembering(tx, memory, call) });
+        for (const call of calls) {
+          const run = keepsMemory(call.name) ? runOperation : runForgetting;
+          outcomes.push({ value: await run(tx, memory, call) });
+        }
         await memory.books.flush(tx);
         return outcomes;
       } catch (error) {
@@ -79,8 +82,7 @@ async function runBare(
 }
 
 /** An operation that looks at balances or changes keys by itself finds them written, and leaves no old ones behind. */
-async function runRemembering(tx: Transaction, memory: Memory, call: Call): Promise<unknown> {
-  if (keepsMemory(call.name)) return await runOperation(tx, memory, call);
+async function runForgetting(tx: Transaction, memory: Memory, call: Call): Promise<unknown> {
   await memory.books.flush(tx);
   const value = await runOperation(tx, memory, call);
   if (modeOf([call]) === 'write') memory.forgetKeys();

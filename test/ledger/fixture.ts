@@ -5,9 +5,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { newId } from '../../src/core/id.ts';
+import { newTimedId } from '../../src/core/id.ts';
 import type { PaymentClaim } from '../../src/core/payment.ts';
-import type { Capture, Ledger, SettlementJob } from '../../src/core/ports/ledger.ts';
+import type { Capture, Ledger } from '../../src/core/ports/ledger.ts';
+import type { SettlementJob } from '../../src/core/ports/settlement.ts';
 import { CommitQueue } from '../../src/ledger/commit-queue.ts';
 import { ledgerOverQueue } from '../../src/ledger/ledger-over-queue.ts';
 import { openLedger } from '../../src/ledger/open-ledger.ts';
@@ -84,7 +85,7 @@ export const USDC = `${NETWORK}/erc20:0x833589fcd6edb6e08f4c7c32d4f71b54bda02913
 export const WALLET = `wallet:${NETWORK}:0x00000000000000000000000000000000000000aa`;
 
 function claimOf(over: Partial<PaymentClaim>): PaymentClaim {
-  const id = over.id ?? newId('pay', randomBytes);
+  const id = over.id ?? newTimedId('pay', randomBytes, over.createdAtMs ?? NOW);
   return {
     id,
     rail: 'prepaid',
@@ -94,7 +95,8 @@ function claimOf(over: Partial<PaymentClaim>): PaymentClaim {
     asset: 'USD',
     max: 1_000n,
     quoteMax: 1_000n,
-    credentialKey: `test:${id}`,
+    // As the gateway names a request that is a credential of its own.
+    credentialKey: `${over.rail ?? 'prepaid'}:${id}`,
     credentialHash: HASH,
     digest: HASH,
     owner: OWNER,

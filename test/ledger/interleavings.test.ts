@@ -213,16 +213,18 @@ function applyOutside(
   const amount = held?.amount ?? 0n;
   const isOpen = held?.state === 'captured' || (held?.state === 'due' && !held.seen);
   if (kind === 'settled') {
-    const may = isOpen || held?.state === 'failed';
+    const may = isOpen || held?.state === 'failed' || held?.state === 'released';
+    let seen = amount;
     if (held && may) {
-      if (held.state === 'failed') {
-        model.revenue += amount;
-        model.balance -= amount;
-      }
-      if (held.state !== 'due') held.state = 'settled';
+      // What was never captured moves what it held; what failed here was never served. Both are owed back.
+      if (held.state === 'released') seen = held.max;
+      if (held.state === 'failed') model.balance -= amount;
+      if (held.state === 'released') model.balance -= seen;
+      held.state = held.state === 'captured' ? 'settled' : 'due';
+      held.amount = seen;
       held.seen = true;
     }
-    return [outcomeOf(ledger.settled(settledFact(id, amount, 200n))), may ? 'done' : 'lost'];
+    return [outcomeOf(ledger.settled(settledFact(id, seen, 200n))), may ? 'done' : 'lost'];
   }
   if (kind === 'failed') {
     if (held && isOpen) {

@@ -84,6 +84,30 @@ for (const engine of engines) {
     assert.equal(await balanceOf(ledger, 'payer:key_1'), 99_000n);
   });
 
+  test(`${engine.name}: security: a request that is a credential of its own is found by it, and its id runs once`, async (t) => {
+    const ledger = await open(t, { url: engine.freshUrl(t) });
+    await createKey(ledger, 'key_1', 10_000n);
+    const own = prepaidHold('key_1', 1_000n);
+    const { credentialKey, id } = own.claim;
+    assert.equal(credentialKey, `prepaid:${id}`);
+    const holds = await Promise.all([ledger.holdPrepaid(own), ledger.holdPrepaid(own)]);
+    assert.deepEqual(
+      holds.map(({ outcome }) => outcome),
+      ['held', 'exists'],
+    );
+    const stolenId = prepaidHold('key_1', 1_000n, { id, credentialKey: 'prepaid:key_1:other' });
+    await assert.rejects(ledger.holdPrepaid(stolenId), MoneyLawBroken);
+    const stolenKey = prepaidHold('key_1', 1_000n, { credentialKey });
+    await assert.rejects(ledger.holdPrepaid(stolenKey), MoneyLawBroken);
+    const found = await ledger.findByCredential(credentialKey);
+    assert.deepEqual(found, await ledger.findPayment(id));
+    assert.equal(found?.credentialKey, credentialKey);
+    for (const other of [id, `free:${id}`, `prepaid:x:${id}`, `prepaid:${id} `, 'prepaid:'])
+      assert.equal(await ledger.findByCredential(other), null, other);
+    assert.equal(await balanceOf(ledger, 'payer:key_1'), 9_000n);
+    assert.deepEqual(await ledger.audit(), []);
+  });
+
   test(`${engine.name}: security: a capture above the hold is refused and changes nothing`, async (t) => {
     const ledger = await open(t, { url: engine.freshUrl(t) });
     await createKey(ledger, 'key_1', 10_000n);

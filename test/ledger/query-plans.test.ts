@@ -82,15 +82,21 @@ test('no operation of the request path and of recovery scans a table that grows'
     await operations.heartbeat(tx, now, 'proc_a', NOW);
     await operations.takeLapsed(tx, now, 'proc_b', NOW);
     await operations.openJobs(tx, now);
+    await operations.shownJobs(tx, now);
+    await operations.overdue(tx, now, 'proc_b', NOW);
+    await operations.delivered(tx, now, open, 'proc_b');
+    await operations.settledBlocks(tx, now, 'n', 1n);
+    await operations.unsettle(tx, now, 'n', { block: 1n, blockHash: '0x' });
     await operations.listPayments(tx, now, { limit: 5, payer: 'key:key_1' });
     await operations.listPayments(tx, now, { limit: 5, sinceMs: NOW });
+    await operations.entries(tx, now, { limit: 5, paymentId: open });
     assert.ok(statements.size > 25);
     // Leases, and what is open, are few and all wanted there.
     for (const sql of statements)
       for (const scan of await scansOf(plain, sql))
         assert.match(
           scan,
-          /^SCAN (l|lease)$|USING (COVERING )?INDEX payment_(open|unsettled)\b/,
+          /^SCAN (l|lease)$|USING (COVERING )?INDEX (payment_(open|unsettled|delivering)|job_shown)\b/,
           sql,
         );
   });

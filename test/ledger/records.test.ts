@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ANSWER_BYTES_MAX } from '../../src/ledger/answers.ts';
+import { STORED_ANSWER_BYTES_MAX } from '../../src/core/payment.ts';
 import { MoneyLawBroken, NonceTaken } from '../../src/ledger/errors.ts';
 import {
   captureOf,
@@ -12,6 +12,7 @@ import {
   jobOf,
   NETWORK,
   NOW,
+  OWNER,
   open,
   prepaidHold,
   releaseOf,
@@ -72,7 +73,7 @@ for (const engine of engines) {
     await createKey(ledger, 'key_1', 10_000n);
     const { claim, ...rest } = prepaidHold('key_1', 10n);
     await ledger.holdPrepaid({ claim, ...rest });
-    const answer = { ...ANSWER, body: new Uint8Array(ANSWER_BYTES_MAX + 1) };
+    const answer = { ...ANSWER, body: new Uint8Array(STORED_ANSWER_BYTES_MAX + 1) };
     const captured = await ledger.capture(captureOf(claim.id, 10n, { answer }));
     assert.equal(captured.outcome, 'done');
     assert.equal(await ledger.findAnswer(claim.id), null);
@@ -237,17 +238,21 @@ for (const engine of engines) {
     assert.deepEqual(await ledger.audit(), []);
   });
 
-  test(`${engine.name}: a heartbeat renews the holds of running payments, never shortens them`, async (t) => {
+  test(`${engine.name}: payments of a living process that should have ended are named to it, whatever its heartbeat`, async (t) => {
     const ledger = await open(t, { url: engine.freshUrl(t) });
     await createKey(ledger, 'key_1', 10_000n);
-    const ours = prepaidHold('key_1', 10n, { owner: 'proc_x', expiresAtMs: NOW + 10 });
+    const late = prepaidHold('key_1', 10n, { owner: 'proc_x', expiresAtMs: NOW + 10 });
+    const inTime = prepaidHold('key_1', 10n, { owner: 'proc_x', expiresAtMs: NOW + 900 });
     const theirs = prepaidHold('key_1', 10n, { owner: 'proc_y', expiresAtMs: NOW + 10 });
-    await ledger.holdPrepaid(ours);
-    await ledger.holdPrepaid(theirs);
+    for (const hold of [late, inTime, theirs]) await ledger.holdPrepaid(hold);
+    const claim = walletClaim(10n, { owner: 'proc_x', expiresAtMs: NOW + 10 });
+    await ledger.claim(claim);
+    await captureWallet(ledger, 10n, { owner: OWNER, expiresAtMs: NOW + 10 });
     await ledger.heartbeat('proc_x', NOW + 500);
-    await ledger.heartbeat('proc_x', NOW + 400);
-    assert.equal((await ledger.findPayment(ours.claim.id))?.expiresAtMs, NOW + 500);
-    assert.equal((await ledger.findPayment(theirs.claim.id))?.expiresAtMs, NOW + 10);
+    const overdue = async (owner: string): Promise<Set<string>> =>
+      new Set((await ledger.overdue(owner, NOW + 11)).map(({ id }) => id));
+    assert.deepEqual(await overdue('proc_x'), new Set([late.claim.id, claim.id]));
+    assert.deepEqual(await overdue(OWNER), new Set());
   });
 
   test(`${engine.name}: shared secrets and the mode are made once and told to everybody after`, async (t) => {
