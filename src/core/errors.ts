@@ -39,6 +39,13 @@ export class RequestMalformed extends CoinslotError {
   readonly hint = 'Correct the request line or the header that is named, then send it again.';
 }
 
+/** The route has a price, but none for what this request asks for, such as its model. Nothing was charged. */
+export class RequestNotPriced extends CoinslotError {
+  readonly code = 'request_not_priced';
+  readonly status = 400;
+  readonly hint = 'Ask for something that the route names a price for; nothing was charged.';
+}
+
 /** A credential that cannot be read; the message names the field. */
 export class CredentialMalformed extends CoinslotError {
   readonly code = 'credential_malformed';
@@ -193,6 +200,12 @@ export class StoreUnavailable extends Unavailable {
 
 export class Overloaded extends Unavailable {
   readonly code = 'overloaded';
+  readonly hint = 'Repeat the same request later. Nothing was charged.';
+}
+
+/** The price is in a currency whose value in dollars is not known, or not known lately enough. */
+export class RateUnavailable extends Unavailable {
+  readonly code = 'rate_unavailable';
   readonly hint = 'Repeat the same request later. Nothing was charged.';
 }
 

@@ -17,7 +17,14 @@ export interface Exchange {
   collect(bytesMax: number): Promise<Uint8Array | null>;
   readonly remote: Remote;
   /** Aborts when the client goes away. */
-  readonly signal: AbortSignal;
+  readonly signal: Departure;
+}
+
+/** What is used of an AbortSignal, which is one; making a real one for every request costs more than its parsing. */
+export interface Departure {
+  readonly aborted: boolean;
+  addEventListener(type: 'abort', listener: () => void): void;
+  removeEventListener(type: 'abort', listener: () => void): void;
 }
 
 /** Who is at the other end, after the trusted proxies were believed. */

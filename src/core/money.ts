@@ -39,13 +39,17 @@ export function parseUsd(text: string): bigint {
   return parseDecimal(text.slice(1), USD.decimals);
 }
 
+const ZERO = '0'.charCodeAt(0);
+
 /** Formats atoms as a plain decimal without trailing zeros: 6000 with 6 decimals is `0.006`. */
 export function formatDecimal(atoms: bigint, decimals: number): string {
   const sign = atoms < 0n ? '-' : '';
   const digits = (atoms < 0n ? -atoms : atoms).toString().padStart(decimals + 1, '0');
-  const whole = digits.slice(0, digits.length - decimals);
-  const fraction = digits.slice(digits.length - decimals).replace(/0+$/, '');
-  return fraction === '' ? sign + whole : `${sign}${whole}.${fraction}`;
+  const point = digits.length - decimals;
+  let end = digits.length;
+  while (end > point && digits.charCodeAt(end - 1) === ZERO) end -= 1;
+  const whole = sign + digits.slice(0, point);
+  return end === point ? whole : `${whole}.${digits.slice(point, end)}`;
 }
 
 export function formatUsd(atoms: bigint): string {

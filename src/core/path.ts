@@ -45,6 +45,9 @@ export function normalisePath(raw: string): string {
   for (const segment of raw.split('/')) {
     const clean = segment.includes('%') ? decodeUnreserved(segment) : segment;
     if (clean === '' || clean === '.') continue;
+    // Servlet containers drop the parameters of a segment and then step back, into another route.
+    if (/^\.{1,2}(?:;|%3B)/.test(clean))
+      throw new RequestMalformed(`The path must not contain "${segment}".`);
     if (clean === '..') kept.pop();
     else kept.push(clean);
   }

@@ -91,6 +91,9 @@ export type PaymentClaim = Pick<
   | 'expiresAtMs'
 >;
 
+/** Bytes of an answer, headers as JSON included, beyond which it is never kept. */
+export const STORED_ANSWER_BYTES_MAX = 1_048_576;
+
 /** An upstream's answer, kept so that the same credential can fetch it again. */
 export interface StoredAnswer {
   readonly status: number;

@@ -8,6 +8,7 @@ import type { Log } from '../core/log.ts';
 import type { Payment } from '../core/payment.ts';
 import type { Ledger } from '../core/ports/ledger.ts';
 import type { Rail } from '../core/ports/rail.ts';
+import { endOverdue, expireClaims, giveBack } from './end-unended.ts';
 
 export interface RecoveryOptions {
   readonly ledger: Ledger;
@@ -33,7 +34,8 @@ export interface Recovery {
   stop(): Promise<void>;
 }
 
-const ANSWER_SWEEP_MS = 60_000;
+/** How often old answers are deleted, and payments that should have ended are looked for. */
+const SWEEP_MS = 60_000;
 const RESOLVED_AT_ONCE = 100;
 
 export function createRecovery(options: RecoveryOptions): Recovery {
@@ -48,14 +50,23 @@ export function createRecovery(options: RecoveryOptions): Recovery {
     // What we took over is ours until it is ended, however often that takes.
     for (const { id } of await ledger.takeLapsed(owner, nowMs))
       options.orphans.set(id, (payment) => giveBack(options, payment));
-    for (const [id, end] of [...options.orphans]) await endOrphan(options, id, end);
-    await resolveAll(
-      options,
-      (await ledger.openJobs()).map((job) => job.paymentId),
-    );
-    if (nowMs - sweptMs < ANSWER_SWEEP_MS) return;
+    for (const orphans of [options.orphans, ...options.rails.map((rail) => rail.orphans)])
+      for (const [id, end] of [...(orphans ?? [])]) await endOrphan(options, orphans, id, end);
+    const shown = await ledger.shownJobs();
+    await expireClaims(options, shown, nowMs);
+    const jobs = [...(await ledger.openJobs()), ...shown];
+    // Side by side: a chain that hangs must not keep the money of another one waiting.
+    await Promise.all([
+      resolveAll(
+        options,
+        jobs.map((job) => job.paymentId),
+      ),
+      ...options.rails.map((rail) => rail.recheck?.()),
+    ]);
+    if (nowMs - sweptMs < SWEEP_MS) return;
     sweptMs = nowMs;
     await ledger.forgetAnswers(nowMs - options.replayTtlMs);
+    await endOverdue(options, nowMs);
   };
   // On a timer of its own: a slow chain must not make us look dead.
   let beating: Promise<void> = Promise.resolve();
@@ -90,32 +101,17 @@ export function createRecovery(options: RecoveryOptions): Recovery {
   };
 }
 
-/** A payment whose owner died before its capture: the hold goes back. What was captured is an open job. */
-async function giveBack(options: RecoveryOptions, payment: Payment): Promise<void> {
-  if (payment.state === 'captured' || payment.state === 'settlement_unknown') return;
-  await options.ledger.release({
-    paymentId: payment.id,
-    owner: options.owner,
-    state: 'released',
-    reason: 'gateway_stopped',
-    answer: null,
-  });
-  options.log.warn(
-    { payment: payment.id, was: payment.state },
-    'gave back the hold of a stopped process',
-  );
-}
-
 /** One that can't be ended yet does not stop the others. */
 async function endOrphan(
-  { ledger, owner, orphans, log }: RecoveryOptions,
+  { ledger, owner, log }: RecoveryOptions,
+  orphans: RecoveryOptions['orphans'] | undefined,
   id: string,
   end: (payment: Payment) => Promise<unknown>,
 ): Promise<void> {
   try {
     const payment = await ledger.findPayment(id);
     if (payment?.owner === owner) await end(payment);
-    orphans.delete(id);
+    orphans?.delete(id);
   } catch (error) {
     log.warn({ payment: id, error }, 'a payment could not be ended yet');
   }

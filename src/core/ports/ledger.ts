@@ -7,6 +7,7 @@
 
 import type { Payment, PaymentClaim, PaymentState, RailName, StoredAnswer } from '../payment.ts';
 import type { UsageLine } from '../usage.ts';
+import type { SettledBlock, SettledFact, SettlementJob, StoredJob } from './settlement.ts';
 
 /** A prepaid API key as stored: the secret itself is never kept, only its SHA-256. */
 export interface ApiKey {
@@ -84,30 +85,6 @@ export type Transition =
   | { readonly outcome: 'done'; readonly payment: Payment }
   | { readonly outcome: 'lost'; readonly payment: Payment | null };
 
-/** How money that moves outside will move: stored in the transaction of the capture, before it is announced. */
-export interface SettlementJob {
-  readonly network: string;
-  readonly scheme: string;
-  /** Everything needed to ask again after a restart, as JSON text. */
-  readonly payload: string;
-  /** Where it goes: `embedded`, or the URL of the one facilitator that may ever be asked. */
-  readonly via: string;
-  /** The authorization cannot be used after this, milliseconds. */
-  readonly validBeforeMs: number;
-  /** The signed chain transaction, its sender and nonce, when we broadcast ourselves. */
-  readonly transaction?: {
-    readonly sender: string;
-    readonly nonce: number;
-    readonly hash: string;
-    readonly raw: string;
-  };
-}
-
-export interface StoredJob extends SettlementJob {
-  readonly paymentId: string;
-  readonly createdAtMs: number;
-}
-
 export interface Capture {
   readonly paymentId: string;
   readonly owner: string;
@@ -119,16 +96,8 @@ export interface Capture {
   readonly answer: StoredAnswer | null;
   /** Null where no outside money moves: captured and settled are then one. */
   readonly job: SettlementJob | null;
-}
-
-export interface SettledFact {
-  readonly paymentId: string;
-  readonly transaction: string;
-  readonly block: bigint;
-  /** Atoms that reached the operator's address, as seen on the chain. */
-  readonly amount: bigint;
-  /** Gas paid by our own key, in nano-units (10^-9) of the network's coin, rounded up; 0 when others paid. */
-  readonly gasNano: bigint;
+  /** True when the answer is not kept and leaves only now: until `delivered`, a crash makes the payment refund_due. */
+  readonly delivering?: boolean;
 }
 
 export interface FreeQuota {
@@ -169,8 +138,26 @@ export interface Ledger {
   claim(claim: PaymentClaim): Promise<ClaimOutcome>;
   /** Gives a provisional claim its final key once the credential is authentic; `exists` when that key is taken. */
   promoteClaim(paymentId: string, credentialKey: string): Promise<ClaimOutcome>;
-  /** Deletes a claim that never ran and was never sent anywhere. */
+  /** Deletes a claim that never ran and never reached anybody; with its job, if it was to be shown. */
   abandonClaim(paymentId: string): Promise<void>;
+  /** Stores, before a remote facilitator is shown a claim, what it is shown and to whom: it could settle it at any time. */
+  showClaim(show: {
+    readonly paymentId: string;
+    readonly owner: string;
+    readonly job: SettlementJob;
+  }): Promise<Transition>;
+  /** The facilitator said nothing: the claim waits until the same credential comes again. */
+  parkClaim(paymentId: string, owner: string): Promise<Transition>;
+  /** Takes a waiting claim over, to show it to the same facilitator again; `lost` for all callers but one. */
+  resumeClaim(resume: {
+    readonly paymentId: string;
+    readonly owner: string;
+    readonly expiresAtMs: number;
+  }): Promise<Transition>;
+  /** Jobs of shown claims that wait, or ended without capture: whoever saw them may settle them all the same. */
+  shownJobs(): Promise<StoredJob[]>;
+  /** The authorization of a shown claim that ended can't be used any more: its job is deleted. */
+  closeShown(paymentId: string): Promise<void>;
   /**
    * Holds a claimed wallet payment: atomically checks `balance` (as of `block`) minus every open amount of
    * the wallet and asset, counting as open what settled after that block.
@@ -183,6 +170,8 @@ export interface Ledger {
   }): Promise<ExposureHold>;
 
   capture(capture: Capture): Promise<Transition>;
+  /** An answer that was captured as `delivering` has reached its end, or its reader left it. */
+  delivered(paymentId: string, owner: string): Promise<void>;
   /** Gives everything back; a stored answer lets the same credential see the same failure again. */
   release(release: {
     readonly paymentId: string;
@@ -192,8 +181,15 @@ export interface Ledger {
     readonly answer: StoredAnswer | null;
   }): Promise<Transition>;
 
-  /** Outside money was seen: captured or unknown becomes settled. */
+  /**
+   * Outside money was seen: captured, unknown or failed becomes settled. What had ended without capture, and a
+   * failed payment whose answer nobody got, is refund_due.
+   */
   settled(fact: SettledFact): Promise<Transition>;
+  /** Blocks of a network from `sinceBlock` on in which payments settled, newest first. */
+  settledBlocks(network: string, sinceBlock: bigint): Promise<SettledBlock[]>;
+  /** A block is no longer on the chain: what settled in it is captured again (refund_due stays so), its entries are reversed. */
+  unsettle(network: string, block: SettledBlock): Promise<Payment[]>;
   settlementUnknown(paymentId: string, reason: string): Promise<Transition>;
   /**
    * Asks to hand out an answer whose money is not final: counts it as served when the served and
@@ -204,8 +200,11 @@ export interface Ledger {
     readonly perPayer: bigint;
     readonly perNetwork: bigint;
   }): Promise<'within' | 'beyond'>;
-  /** Definitely not paid and never will be: the capture is reversed; the wallet is barred if the answer was served. */
-  settlementFailed(paymentId: string, reason: string): Promise<Transition>;
+  /**
+   * Definitely not paid and never will be: the capture is reversed; the wallet is barred if the answer was
+   * served. `gasNano` is what our own reverted transactions cost, as in SettledFact.
+   */
+  settlementFailed(paymentId: string, reason: string, gasNano?: bigint): Promise<Transition>;
   /** The work failed after its money moved: captured or settled becomes refund_due, never silently. */
   refundDue(paymentId: string, reason: string): Promise<Transition>;
   /**
@@ -259,10 +258,12 @@ export interface Ledger {
   /** Recomputes every balance, hold and quota from the entries and names each difference. */
   audit(): Promise<Difference[]>;
 
-  /** Renews this process's lease and the holds of its running payments. */
+  /** Renews this process's lease. */
   heartbeat(owner: string, leaseUntilMs: number): Promise<void>;
-  /** Open payments whose owner's lease has lapsed; they become ours. */
+  /** Open payments whose owner's lease has lapsed; they become ours. An answer that was being delivered becomes refund_due. */
   takeLapsed(owner: string, nowMs: number): Promise<Payment[]>;
+  /** Payments of this process that are claimed, held or running and should have ended by then. */
+  overdue(owner: string, expiredBeforeMs: number): Promise<Payment[]>;
   /** Deletes answers older than their time to live. Returns how many. */
   forgetAnswers(olderThanMs: number): Promise<number>;
 

@@ -15,6 +15,10 @@ export interface Presented {
   readonly oneTime: boolean;
   /** The payer that it names, `key:…` or `wallet:…`; unproven, so good for refusing and for nothing else. */
   readonly payer: string | null;
+  /** The quote that it says it pays, unproven; null when it names none. */
+  readonly quoteId: string | null;
+  /** Whether it pays exactly this many USD atoms; null where the credential is not bound to an amount. */
+  readonly pays: ((max: bigint) => boolean) | null;
 }
 
 /** What the credential is asked to pay for. */
@@ -53,15 +57,17 @@ export interface CaptureOrder {
   readonly usage: readonly UsageLine[];
   /** The answer to keep for replay; null when it streams. */
   readonly answer: StoredAnswer | null;
+  /** The answer is not kept and leaves only after the capture: see `Capture.delivering`. */
+  readonly delivering?: boolean;
 }
 
 export interface Rail {
   readonly name: RailName;
   /**
-   * When true, money moves before the answer's first byte leaves (the answer is withheld when it
-   * does not); when false, the capture may follow the answer's last byte.
+   * When true, the money of this held payment moves before the answer's first byte leaves (the answer is
+   * withheld when it does not); when false, the capture may follow the answer's last byte.
    */
-  readonly capturesBeforeAnswer: boolean;
+  capturesBeforeAnswer(payment: Payment): boolean;
 
   /** Finds and parses this rail's credential. Offline. Throws CredentialMalformed; null when there is none. */
   recognise(exchange: Exchange): Presented | null;
@@ -73,6 +79,10 @@ export interface Rail {
   capture(order: CaptureOrder): Promise<Payment>;
   /** Asks the outside again about a captured or unknown payment and moves it on. */
   resolve(payment: Payment): Promise<Payment>;
+  /** Looks whether what settled lately is still on the chain, and un-settles what is not. */
+  recheck?(): Promise<void>;
+  /** Payments whose end could not be written, by id, and how to write it; the settlement worker tries again. */
+  readonly orphans?: Map<string, (payment: Payment) => Promise<unknown>>;
   /** Headers of this rail's receipt, such as PAYMENT-RESPONSE. */
   receiptHeaders(payment: Payment): readonly string[];
   close(): Promise<void>;

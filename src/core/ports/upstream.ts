@@ -1,6 +1,6 @@
 /** The API behind the gateway: takes the matched request, gives one answer. */
 
-import type { Body, HeaderList } from '../exchange.ts';
+import type { Body, Departure, HeaderList } from '../exchange.ts';
 
 export interface UpstreamRequest {
   readonly method: string;
@@ -9,8 +9,10 @@ export interface UpstreamRequest {
   /** Already without hop-by-hop and payment headers. */
   readonly headers: HeaderList;
   readonly body: Uint8Array | Body | null;
+  /** The model that it names, where it was read; an upstream of many providers chooses by it. */
+  readonly model?: string | null;
   /** Aborts when the client goes away or the route's time is over. */
-  readonly signal: AbortSignal;
+  readonly signal: Departure;
   /** Answers of at most this many bytes arrive whole; longer ones and event streams arrive as a stream. */
   readonly bufferBytes: number;
   readonly timeoutMs: number;
@@ -25,6 +27,8 @@ export interface UpstreamAnswer {
    * handed over with its first bytes waiting; an answer of no bytes is always whole.
    */
   readonly body: Uint8Array | Body;
+  /** Who ran it, where there was a choice: the price is that of what ran. */
+  readonly ran?: { readonly provider: string; readonly model: string };
 }
 
 /** Throws UpstreamFailed, UpstreamTimeout or ClientGone. */
