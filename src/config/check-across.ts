@@ -2,29 +2,18 @@
 
 import type { Mode } from '../core/ports/ledger.ts';
 import { isTestnet } from '../rails/x402/config.ts';
+import { checkPrices } from './check-prices.ts';
 import type { ProblemList } from './problems.ts';
 import { checkRouteKeys } from './routes.ts';
-
-type Section = Readonly<Record<string, unknown>>;
+import { isSection, type Section, section } from './section.ts';
 
 const RAILS = ['prepaid', 'x402', 'free'] as const;
-
-/** The section at a path of unchecked input; empty when there is none. */
-function section(input: unknown, ...path: readonly string[]): Section {
-  let node = input;
-  for (const key of path)
-    node = isSection(node) && Object.hasOwn(node, key) ? node[key] : undefined;
-  return isSection(node) ? node : {};
-}
-
-function isSection(node: unknown): node is Section {
-  return typeof node === 'object' && node !== null && !Array.isArray(node);
-}
 
 /** Adds the problems between values of a substituted, otherwise unchecked config. */
 export function checkAcross(input: unknown, problems: ProblemList): void {
   checkAddresses(section(input), problems);
   checkRoutes(input, problems);
+  checkPrices(input, problems);
   checkRails(input, problems);
   checkNetworks(input, problems);
 }
@@ -38,7 +27,7 @@ function checkRoutes(input: unknown, problems: ProblemList): void {
   const routes = section(input, 'routes');
   const upstreams = Object.keys(section(input, 'upstreams'));
   const keys = Object.keys(routes);
-  if (keys.length === 0)
+  if (keys.length === 0 && !isSection(section(input).models))
     problems.add(
       ['routes'],
       'has no route, so every request would be 404',
@@ -62,9 +51,11 @@ function checkRails(input: unknown, problems: ProblemList): void {
   for (const rail of ['l402', 'mpp', 'transfer'])
     if (Object.hasOwn(payments, rail))
       problems.add(['payments', rail], 'is a rail that is not available yet', 'Remove it.');
-  const paid = Object.values(section(input, 'routes')).some(
-    (route) => isSection(route) && typeof route.price === 'string' && route.price !== 'free',
-  );
+  const paid =
+    isSection(section(input).models) ||
+    Object.values(section(input, 'routes')).some(
+      (route) => isSection(route) && route.price !== undefined && route.price !== 'free',
+    );
   if (paid && configured.length === 0)
     problems.add(
       ['payments'],

@@ -1,8 +1,10 @@
 import type { Mode } from '../core/ports/ledger.ts';
+import type { RateSource } from '../pricing/next-rate.ts';
 import type { FreeConfig } from '../rails/free/config.ts';
 import type { PrepaidConfig } from '../rails/prepaid/config.ts';
 import type { X402Config } from '../rails/x402/config.ts';
 import { checkAcross, modeOf } from './check-across.ts';
+import { compileModels, type ModelsConfig } from './models.ts';
 import {
   addIssues,
   ConfigError,
@@ -23,6 +25,8 @@ export interface UpstreamConfig {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly connections: number;
+  /** Which API it speaks; left out: recognised by the path of the request. */
+  readonly kind?: 'openai' | 'anthropic' | 'http' | undefined;
 }
 
 /** The config with every default filled in. Money in USD atoms, times in milliseconds, sizes in bytes. */
@@ -42,6 +46,9 @@ export interface Config {
   };
   /** In file order. */
   readonly routes: readonly ConfiguredRoute[];
+  readonly models: ModelsConfig | null;
+  /** Where the values of currencies in prices come from, by symbol. */
+  readonly rates: Readonly<Record<string, RateSource>>;
   readonly limits: ParsedConfig['limits'];
   readonly timeouts: {
     readonly connectMs: number;
@@ -52,7 +59,11 @@ export interface Config {
     readonly settleMs: number;
   };
   readonly exposure: { readonly perPayer: bigint; readonly perNetwork: bigint };
-  readonly quotes: { readonly ttlMs: number };
+  readonly quotes: {
+    readonly ttlMs: number;
+    /** How long after its end a quote is honoured for what was signed in time. */
+    readonly graceMs: number;
+  };
   readonly replay: { readonly ttlMs: number; readonly maxBytes: number };
   readonly confirmations: number | Readonly<Record<string, number>>;
   readonly exact: { readonly bufferBytes: number };
@@ -124,6 +135,8 @@ function resolve(parsed: ParsedConfig): Config {
       x402: payments.x402 ?? null,
     },
     routes: compileConfiguredRoutes(parsed.routes),
+    models: parsed.models === undefined ? null : compileModels(parsed.models),
+    rates: parsed.rates,
     limits: parsed.limits,
     timeouts: {
       connectMs: timeouts.connect,
@@ -133,7 +146,7 @@ function resolve(parsed: ParsedConfig): Config {
       settleMs: timeouts.settle,
     },
     exposure: parsed.exposure,
-    quotes: { ttlMs: quotes.ttl },
+    quotes: { ttlMs: quotes.ttl, graceMs: quotes.grace },
     replay: { ttlMs: replay.ttl, maxBytes: replay.maxBytes },
     confirmations: parsed.confirmations,
     exact: parsed.exact,

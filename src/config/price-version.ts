@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Price } from '../core/route.ts';
+import type { Price } from '../core/price.ts';
 import { canonicalPrice } from '../pricing/canonical-price.ts';
 
 /** Names a price rule: 16 hex digits of the SHA-256 of its canonical JSON, so that equal rules have equal versions. */

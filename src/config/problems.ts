@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { closestWord } from '../core/closest-word.ts';
 import { knownKeys, schemaExample } from './known-keys.ts';
 
 export type PathSegments = readonly (string | number)[];
@@ -123,7 +124,7 @@ function hintFor(issue: Issue, at: PathSegments): string {
   if (missing) return example === undefined ? 'Add it.' : `Add it, such as ${example}.`;
   if (issue.code === 'invalid_value') {
     const values = issue.values.map(String);
-    const meant = typeof issue.input === 'string' ? closest(issue.input, values) : undefined;
+    const meant = typeof issue.input === 'string' ? closestWord(issue.input, values) : undefined;
     return meant === undefined ? 'Write one of these.' : `Did you mean ${meant}?`;
   }
   if (example !== undefined) return `Write for example ${example}.`;
@@ -134,7 +135,7 @@ function hintFor(issue: Issue, at: PathSegments): string {
 
 function hintForUnknown(at: PathSegments, key: string): string {
   const known = knownKeys(at);
-  const meant = closest(key, known);
+  const meant = closestWord(key, known);
   if (meant !== undefined) return `Did you mean ${meant}?`;
   return known.length === 0 ? 'Remove it.' : `Known here: ${known.join(', ')}.`;
 }
@@ -157,29 +158,4 @@ function nameOf(input: unknown): string {
   if (input === null) return 'empty';
   if (Array.isArray(input)) return 'a list';
   return TYPE_NAMES[typeof input] ?? typeof input;
-}
-
-/** The known word that `word` was probably meant to be. */
-export function closest(word: string, known: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
-  for (const candidate of known) {
-    const distance = editDistance(word.toLowerCase().slice(0, 64), candidate.toLowerCase());
-    if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
-  }
-  return best;
-}
-
-/** Levenshtein distance of two short words. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replace = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replace, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

@@ -2,7 +2,8 @@
 
 import { CoinslotError } from '../core/errors.ts';
 import { normalisePath } from '../core/path.ts';
-import type { Route } from '../core/route.ts';
+import type { Route, RouteUnit } from '../core/route.ts';
+import { parsePrice } from '../pricing/parse-price.ts';
 import { priceVersion } from './price-version.ts';
 import type { ProblemList } from './problems.ts';
 import { ScalarError } from './scalars.ts';
@@ -102,18 +103,35 @@ export function checkRouteKeys(keys: readonly string[], problems: ProblemList): 
 
 /** The checked routes in file order. */
 export function compileConfiguredRoutes(routes: ParsedConfig['routes']): ConfiguredRoute[] {
-  return Object.entries(routes).map(([id, route]) => ({
-    id,
-    ...parseRouteKey(id),
-    upstream: route.upstream,
-    price: route.price,
-    priceVersion: priceVersion(route.price),
-    description: route.description,
-    timeoutMs: route.timeout,
-    chargeOn: route.chargeOn,
-    onAbort: route.onAbort,
-    onBreak: route.onBreak,
-    freeTier: route.free,
-    terms: route.terms ?? null,
-  }));
+  return Object.entries(routes).map(([id, route]) => {
+    const units = Object.entries(route.units).map(
+      ([unit, { header, json, max }]): RouteUnit => ({
+        unit,
+        header: header?.toLowerCase() ?? null,
+        json: json?.split('.') ?? null,
+        max,
+      }),
+    );
+    const customUnits = Object.fromEntries(units.map(({ unit, max }) => [unit, max]));
+    const price = parsePrice(route.price, { customUnits });
+    return {
+      id,
+      ...parseRouteKey(id),
+      upstream: route.upstream,
+      price,
+      priceVersion: priceVersion(price),
+      description: route.description,
+      timeoutMs: route.timeout,
+      chargeOn: route.chargeOn,
+      onAbort: route.onAbort,
+      onBreak: route.onBreak,
+      freeTier: route.free,
+      units,
+      missingUsage: route.missingUsage,
+      outputTokensMax: route.maxOutputTokens,
+      shadow: route.shadow,
+      chargeMax: route.chargeMax,
+      terms: route.terms ?? null,
+    };
+  });
 }

@@ -3,7 +3,9 @@
 import { BlockList, isIP } from 'node:net';
 import { z } from 'zod';
 import { MoneyFormatError, parseUsd } from '../core/money.ts';
-import { PriceFormatError, parsePrice } from '../pricing/parse-price.ts';
+import { type Ratio, ratioOf } from '../core/ratio.ts';
+import { Place } from '../pricing/price-problems.ts';
+import { countOfText, readPercent } from '../pricing/read-amounts.ts';
 
 export class ScalarError extends Error {
   override readonly name = 'ScalarError';
@@ -131,6 +133,27 @@ export function parseDatabase(text: string): string {
   return text;
 }
 
+/** `4096`, `8k`, `1M`: a whole number from 1 to a billion. */
+export function parseCount(value: string | number): number {
+  const count = countOfText(value);
+  if (count === null || count < 1 || count > 1_000_000_000)
+    throw new ScalarError(
+      `"${value}" is not a whole number from 1 to a billion`,
+      'Write for example 4096, 8k or 1M.',
+    );
+  return count;
+}
+
+/** `20%` as a fraction, up to 10000%. */
+export function parsePercent(text: string): Ratio {
+  const place = new Place();
+  const ratio = readPercent(text, place, PERCENT_MAX);
+  if (ratio !== null) return ratio;
+  throw new ScalarError(place.problems[0]?.message ?? '', place.problems[0]?.hint ?? '');
+}
+
+const PERCENT_MAX = ratioOf(100n);
+
 /** Turns a parser of text into a schema; `number` says why a bare number will not do. */
 function textOf<T>(example: string, parse: (text: string) => T, number?: string) {
   return z
@@ -157,8 +180,7 @@ function guarded<I, O>(parse: (input: I) => O) {
 
 /** The message and, on a second line, the hint of a known refusal; anything else is a bug and goes on. */
 function inTwoLines(error: unknown): string {
-  if (error instanceof ScalarError || error instanceof PriceFormatError)
-    return `${error.message.replaceAll('\n', ' ')}\n${error.hint}`;
+  if (error instanceof ScalarError) return `${error.message.replaceAll('\n', ' ')}\n${error.hint}`;
   if (error instanceof MoneyFormatError)
     return `${error.message.replaceAll('\n', ' ')}\nWrite dollars, such as $0.05.`;
   throw error;
@@ -174,6 +196,18 @@ export const httpUrl = (example: string) => textOf(example, parseHttpUrl);
 export const publicUrl = (example: string) => textOf(example, parsePublicUrl);
 export const origin = (example: string) => textOf(example, parseOrigin);
 export const database = (example: string) => textOf(example, parseDatabase);
+export const wholeNumber = (example: number) =>
+  z
+    .int()
+    .min(1)
+    .max(1_000_000_000)
+    .meta({ examples: [example] });
+export const unitCount = (example: string) =>
+  z
+    .union([z.string(), z.int()])
+    .meta({ examples: [example] })
+    .transform(guarded(parseCount));
+export const percent = (example: string) => textOf(example, parsePercent);
 
 /** Bytes between two limits. */
 export function size(example: string, minimum: number) {
@@ -188,18 +222,3 @@ export function size(example: string, minimum: number) {
       }),
     );
 }
-
-/** A price: `free` or dollars. The other forms are refused in words by `parsePrice`. */
-export const price = z
-  .string({
-    error: (issue) => {
-      try {
-        parsePrice(issue.input);
-        return undefined;
-      } catch (error) {
-        return inTwoLines(error);
-      }
-    },
-  })
-  .meta({ examples: ['$0.006', 'free'] })
-  .transform(guarded(parsePrice));

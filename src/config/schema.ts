@@ -4,96 +4,22 @@ import { z } from 'zod';
 import { freeSchema } from '../rails/free/config.ts';
 import { prepaidSchema } from '../rails/prepaid/config.ts';
 import { x402Schema } from '../rails/x402/config.ts';
+import { modelsSchema } from './models-schema.ts';
+import { priceDefinition } from './price-schema.ts';
+import { ratesSchema } from './rates-schema.ts';
+import { routeSchema } from './route-schema.ts';
 import {
   cidr,
   database,
   duration,
-  httpUrl,
   listenAddress,
   origin,
-  price,
   publicUrl,
   size,
   usd,
+  wholeNumber,
 } from './scalars.ts';
-
-const count = (example: number) =>
-  z
-    .int()
-    .min(1)
-    .max(1_000_000_000)
-    .meta({ examples: [example] });
-
-/** Framing headers belong to the connection; setting them would let a request be read as two. */
-const FRAMING = /^(connection|content-length|transfer-encoding|upgrade|te|trailer|keep-alive)$/i;
-
-const headerName = z
-  .string()
-  .refine((name) => /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(name), {
-    error: 'is not a header name\nWrite a name such as authorization.',
-  })
-  .refine((name) => !FRAMING.test(name), {
-    error: 'is a header that the gateway sets itself\nRemove it.',
-  });
-
-const headerValue = z.string().refine((value) => /^[\t\x20-\x7e\x80-\xff]*$/.test(value), {
-  error: 'has a line break or a control character\nWrite the value on one line.',
-});
-
-const headers = z
-  .record(headerName, headerValue)
-  .describe('Set on every request to the upstream, replacing what the client sent.');
-
-const upstreamSchema = z
-  .strictObject({
-    url: httpUrl('https://api.example.com').describe(
-      'Where requests go; its path is put before that of the route.',
-    ),
-    headers: headers.default({}),
-    connections: count(128).default(128).describe('Connections at most; more requests wait.'),
-  })
-  .describe('The API behind the gateway.');
-
-const chargeOn = z
-  .array(
-    z
-      .int()
-      .min(400)
-      .max(499)
-      .refine((status) => status !== 408 && status !== 429, {
-        error: 'is an upstream failure, which is free\nRemove it.',
-      })
-      .meta({ examples: [404] }),
-  )
-  .default([])
-  .describe('Statuses of the upstream from 400 to 499 that are a product and are charged.');
-
-/** One route; its upstream and its price are required. */
-export const routeSchema = z
-  .strictObject({
-    upstream: z.string().describe('Name of an upstream.'),
-    price: price.describe('Dollars per call, such as $0.006, or free.'),
-    description: z
-      .string()
-      .max(500)
-      .default('')
-      .describe('What it does, for people and agents who read the offers.'),
-    timeout: duration('120s')
-      .prefault('120s')
-      .describe('Until the answer must be complete; a stream may run until then.'),
-    chargeOn,
-    onAbort: z
-      .enum(['capture-measured', 'drain', 'release'])
-      .default('capture-measured')
-      .describe('What a client that goes away after the request was sent on pays.'),
-    onBreak: z
-      .enum(['capture-measured', 'release'])
-      .default('release')
-      .describe('What is paid when the upstream breaks off a stream.'),
-    free: z.boolean().default(true).describe('false keeps the free tier away from this route.'),
-    terms: z.string().max(2000).optional().describe('Terms or a link to them, for the offers.'),
-  })
-  .describe('A method and path with an upstream and a price.');
+import { upstreamSchema } from './upstream-schema.ts';
 
 const paymentsSchema = z
   .strictObject({
@@ -111,16 +37,18 @@ const limitsSchema = z
   .strictObject({
     headerBytes: size('16KiB', 8192).prefault('16KiB'),
     bodyBytes: size('10MiB', 0).prefault('10MiB'),
-    concurrency: count(2048).default(2048).describe('Requests at the same time; more are 503.'),
+    concurrency: wholeNumber(2048)
+      .default(2048)
+      .describe('Requests at the same time; more are 503.'),
     requestsPerMinute: z
       .strictObject({
-        ip: count(6000).default(6000),
-        key: count(12_000).default(12_000),
-        wallet: count(12_000).default(12_000),
+        ip: wholeNumber(6000).default(6000),
+        key: wholeNumber(12_000).default(12_000),
+        wallet: wholeNumber(12_000).default(12_000),
       })
       .prefault({}),
-    unpaidPerMinute: count(3000).default(3000).describe('402 answers for one IP address.'),
-    failuresPerMinute: count(300)
+    unpaidPerMinute: wholeNumber(3000).default(3000).describe('402 answers for one IP address.'),
+    failuresPerMinute: wholeNumber(300)
       .default(300)
       .describe('Upstream failures, which are free, for one payer and for one IP address.'),
   })
@@ -169,15 +97,25 @@ export const configSchema = z
       .array(cidr('10.0.0.0/8'))
       .default([])
       .describe('Address ranges whose forwarded headers count.'),
-    upstreams: z.record(z.string(), upstreamSchema),
+    upstreams: z.record(z.string(), upstreamSchema).default({}),
     payments: paymentsSchema.prefault({}),
     routes: z
       .record(z.string(), routeSchema)
+      .default({})
       .describe('The price list: "METHOD /path" and its price.'),
+    models: modelsSchema.optional(),
+    rates: ratesSchema.default({}),
     limits: limitsSchema.prefault({}),
     timeouts: timeoutsSchema.prefault({}),
     exposure: exposureSchema.prefault({}),
-    quotes: z.strictObject({ ttl: duration('5m').prefault('5m') }).prefault({}),
+    quotes: z
+      .strictObject({
+        ttl: duration('5m').prefault('5m').describe('How long an offer holds.'),
+        grace: duration('30s')
+          .prefault('30s')
+          .describe('How long after that what was signed in time is still honoured.'),
+      })
+      .prefault({}),
     replay: z
       .strictObject({
         ttl: duration('1h').prefault('1h'),
@@ -216,5 +154,6 @@ export type ParsedConfig = z.output<typeof configSchema>;
 
 /** The JSON Schema of the config file, for editors. */
 export function configJsonSchema(): Record<string, unknown> {
-  return z.toJSONSchema(configSchema, { io: 'input', target: 'draft-7' });
+  const schema = z.toJSONSchema(configSchema, { io: 'input', target: 'draft-7' });
+  return { ...schema, definitions: { price: priceDefinition } };
 }

@@ -44,7 +44,30 @@ const FULL = configWith({
   limits: { bodyBytes: '1MiB', requestsPerMinute: { ip: 1 } },
   timeouts: { idle: '1s' },
   exposure: { perPayer: '$1' },
-  quotes: { ttl: '1m' },
+  rates: { EURC: { usd: '1.08' }, BTC: { url: 'https://a.example/x?y', json: 'data.usd' } },
+  models: {
+    providers: {
+      openai: { kind: 'openai', url: 'https://a.example', models: ['gpt-*'] },
+    },
+    aliases: { fast: ['openai/gpt-4o-mini'] },
+    markup: '20%',
+    prices: { 'openai/gpt-4o*': { per: { inputToken: '$1/1M' } } },
+    max: '$1',
+  },
+  routes: {
+    'POST /summarize': { upstream: 'models', price: '$0.006' },
+    'POST /chat': {
+      upstream: 'models',
+      units: { gpuMs: { header: 'x-gpu-ms', max: 60_000 } },
+      price: {
+        by: { model: { 'gpt-*': { per: { gpuMs: '1 sat/1k' } }, '*': 'refuse' } },
+        schedule: [{ days: 'mon-fri', from: '09:00', to: '18:00', factor: 1.5 }],
+        volume: [{ above: '$100', off: '10%' }],
+        max: '0.05 EURC',
+      },
+    },
+  },
+  quotes: { ttl: '1m', grace: '1m' },
   replay: { ttl: '1m', maxBytes: 1 },
   confirmations: { 'eip155:84532': 2 },
   exact: { bufferBytes: 1 },

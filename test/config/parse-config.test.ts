@@ -21,6 +21,8 @@ describe('a config', () => {
         prepaid: {},
         x402: null,
       },
+      models: null,
+      rates: {},
       limits: {
         headerBytes: 16_384,
         bodyBytes: 10_485_760,
@@ -37,7 +39,7 @@ describe('a config', () => {
         settleMs: 10_000,
       },
       exposure: { perPayer: 1_000_000n, perNetwork: 50_000_000n },
-      quotes: { ttlMs: 300_000 },
+      quotes: { ttlMs: 300_000, graceMs: 30_000 },
       replay: { ttlMs: 3_600_000, maxBytes: 65_536 },
       confirmations: 1,
       exact: { bufferBytes: 65_536 },
@@ -58,6 +60,11 @@ describe('a config', () => {
         onAbort: 'capture-measured',
         onBreak: 'release',
         freeTier: true,
+        units: [],
+        missingUsage: 'count',
+        outputTokensMax: 4096,
+        shadow: false,
+        chargeMax: false,
         terms: null,
       },
     ]);
@@ -124,7 +131,11 @@ describe('a config', () => {
         payments: { free: { callsPerDay: '10', perDayTotal: 20 } },
         routes: {
           'POST /a': { upstream: 'modles', price: 0.006 },
-          'post /b': { upstream: 'models', price: { per: {} }, timeout: 30 },
+          'post /b': {
+            upstream: 'models',
+            price: { per: { inputTokn: '$1/1M' }, mx: '$1' },
+            timeout: 30,
+          },
         },
         exposure: { perPayer: 1 },
         secret: `\${MISSING}`,
@@ -139,7 +150,8 @@ describe('a config', () => {
       'routes.POST /a.price',
       'routes.POST /a.upstream',
       'routes.post /b',
-      'routes.post /b.price',
+      'routes.post /b.price.mx',
+      'routes.post /b.price.per.inputTokn',
       'routes.post /b.timeout',
       'secret',
       'upstreams.models.url',
@@ -174,8 +186,6 @@ describe('a config', () => {
     assert.match(problemAt('payments.free.per', wallet).message, /signed sign-in/);
     const lightning = configWith({ payments: { prepaid: {}, l402: {} } });
     assert.match(problemAt('payments.l402', lightning).message, /not available yet/);
-    const metered = withRoute('POST /a', { price: { per: { inputToken: '$1/1M' }, max: '$1' } });
-    assert.match(problemAt('routes.POST /a.price', metered).message, /metered prices/);
     const postgres = configWith({ database: 'postgres://localhost/coinslot' });
     assert.match(problemAt('database', postgres).message, /not available yet/);
   });

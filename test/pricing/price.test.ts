@@ -2,16 +2,23 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parseDecimal } from '../../src/core/money.ts';
-import type { Price } from '../../src/core/route.ts';
+import type { Price } from '../../src/core/price.ts';
+import type { Measured } from '../../src/core/work.ts';
 import { costOf } from '../../src/pricing/cost-of.ts';
-import { formatPrice, PriceFormatError, parsePrice } from '../../src/pricing/parse-price.ts';
+import { FLAT_MEASURED, FLAT_WORK, flatTerms } from '../../src/pricing/flat-work.ts';
+import { formatPrice } from '../../src/pricing/format-price.ts';
+import { parsePrice } from '../../src/pricing/parse-price.ts';
+import { PriceFormatError } from '../../src/pricing/price-problems.ts';
 import { quoteMax } from '../../src/pricing/quote-max.ts';
 
 const prices: fc.Arbitrary<Price> = fc.oneof(
   fc.constant<Price>({ kind: 'free' }),
   fc.bigInt({ min: 1n, max: 2n ** 63n - 1n }).map((amount): Price => ({ kind: 'flat', amount })),
 );
-const measured = fc.dictionary(fc.string(), fc.double());
+const measured = fc
+  .dictionary(fc.string(), fc.double())
+  .map((units): Measured => ({ units, by: 'upstream' }));
+const terms = flatTerms(0);
 
 describe('a price', () => {
   it('reads dollars exactly and free as free', () => {
@@ -22,11 +29,6 @@ describe('a price', () => {
 
   it('refuses a bare number and shows it with its dollar sign', () => {
     assert.throws(() => parsePrice(0.006), { message: /bare number/, hint: /\$0\.006/ });
-  });
-
-  it('refuses the metered form, which is not available yet', () => {
-    const metered = { per: { inputToken: '$0.15/1M' }, max: '$0.05' };
-    assert.throws(() => parsePrice(metered), { message: 'metered prices are not available yet' });
   });
 
   it('refuses a price of nothing, a negative one and one finer than an atom', () => {
@@ -76,8 +78,8 @@ describe('the cost of a request', () => {
   it('lies between nothing and the most that the quote allows, whatever was measured', () => {
     fc.assert(
       fc.property(prices, measured, (price, usage) => {
-        const { cost } = costOf(price, usage);
-        assert.ok(cost >= 0n && cost <= quoteMax(price));
+        const { cost } = costOf(price, FLAT_WORK, terms, usage);
+        assert.ok(cost >= 0n && cost <= quoteMax(price, FLAT_WORK, terms));
       }),
     );
   });
@@ -85,7 +87,7 @@ describe('the cost of a request', () => {
   it('is the sum of its usage lines', () => {
     fc.assert(
       fc.property(prices, measured, (price, usage) => {
-        const { cost, usage: lines } = costOf(price, usage);
+        const { cost, usage: lines } = costOf(price, FLAT_WORK, terms, usage);
         assert.equal(
           lines.reduce((sum, line) => sum + parseDecimal(line.cost, 6), 0n),
           cost,
@@ -95,13 +97,17 @@ describe('the cost of a request', () => {
   });
 
   it('of a flat price is one call', () => {
-    assert.deepEqual(costOf({ kind: 'flat', amount: 6000n }, { calls: 7, inputTokens: 1e9 }), {
+    const measured: Measured = { units: { calls: 7, inputTokens: 1e9 }, by: 'upstream' };
+    assert.deepEqual(costOf({ kind: 'flat', amount: 6000n }, FLAT_WORK, terms, measured), {
       cost: 6000n,
       usage: [{ unit: 'calls', count: 1, price: '0.006', cost: '0.006' }],
     });
   });
 
   it('of a free price is nothing, in no lines', () => {
-    assert.deepEqual(costOf({ kind: 'free' }), { cost: 0n, usage: [] });
+    assert.deepEqual(costOf({ kind: 'free' }, FLAT_WORK, terms, FLAT_MEASURED), {
+      cost: 0n,
+      usage: [],
+    });
   });
 });
