@@ -40,7 +40,7 @@ export class AnswerCollector implements Dispatcher.DispatchHandler {
     this.#reject = reject;
     this.#toFailure = toFailure;
     this.#timer = setTimeout(this.#onTimeout, request.timeoutMs);
-    request.signal.addEventListener('abort', this.#onClientGone, { once: true });
+    request.signal.addEventListener('abort', this.#onClientGone);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {

@@ -1,10 +1,13 @@
 /** Any HTTP API as an upstream: one undici pool, small answers whole, long ones streamed with back-pressure. */
 
+import { createRequire } from 'node:module';
 import type { Readable } from 'node:stream';
-import { type Dispatcher, errors, Pool } from 'undici';
+import type { Dispatcher, Pool as UndiciPool } from 'undici';
 import { ClientGone, UpstreamFailed, UpstreamTimeout } from '../core/errors.ts';
 import type { Upstream, UpstreamAnswer, UpstreamRequest } from '../core/ports/upstream.ts';
 import { AnswerCollector } from './answer-collector.ts';
+
+const Pool = loadPool();
 
 export interface HttpUpstreamOptions {
   /** Base URL; its path is put before the matched path. */
@@ -32,8 +35,8 @@ export function httpUpstream(options: HttpUpstreamOptions): Upstream {
   });
 
   return {
-    async send(request) {
-      return await new Promise<UpstreamAnswer>((resolve, reject) => {
+    send(request) {
+      return new Promise<UpstreamAnswer>((resolve, reject) => {
         if (request.signal.aborted) return reject(new ClientGone('The client went away.'));
         const collector = new AnswerCollector(
           request,
@@ -62,6 +65,7 @@ function withInjected(
   names: ReadonlySet<string>,
   injected: readonly (readonly [string, string])[],
 ): string[] {
+  if (injected.length === 0) return headers as string[];
   const merged: string[] = [];
   for (let i = 0; i + 1 < headers.length; i += 2) {
     const name = headers[i] as string;
@@ -69,6 +73,23 @@ function withInjected(
   }
   for (const [name, value] of injected) merged.push(name, value);
   return merged;
+}
+
+/** The codes of undici's time-outs. */
+const TIMEOUTS: ReadonlySet<unknown> = new Set([
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
+/** The package's main file also loads a second fetch, web sockets and caches: 10 MB of memory for nothing. */
+function loadPool(): typeof UndiciPool {
+  const require = createRequire(import.meta.url);
+  try {
+    return require('undici/lib/dispatcher/pool.js');
+  } catch {
+    return require('undici').Pool;
+  }
 }
 
 /** One of our own errors says what happened; undici's are sorted into time-out and failure. */
@@ -79,11 +100,7 @@ function toFailure(error: Error): Error {
     error instanceof ClientGone
   )
     return error;
-  if (
-    error instanceof errors.HeadersTimeoutError ||
-    error instanceof errors.BodyTimeoutError ||
-    error instanceof errors.ConnectTimeoutError
-  )
+  if ('code' in error && TIMEOUTS.has(error.code))
     return new UpstreamTimeout('The upstream did not answer in time.', { cause: error });
   // An error of the request body (too large, broken off) is the client's and passes through.
   if ('status' in error) return error;

@@ -23,6 +23,25 @@ const PAYLOAD = {
   },
 };
 
+export const GOOD_UPTO_PAYLOAD = {
+  signature: `0x${'11'.repeat(64)}1b`,
+  permit2Authorization: {
+    ...{ from: FROM, permitted: { token: ASSET, amount: '10000' }, spender: TO },
+    ...{ nonce: '7', deadline: '1800000000' },
+    witness: { to: TO, facilitator: FROM, validAfter: '0' },
+  },
+};
+
+export const GOOD_SPONSORED = {
+  eip2612GasSponsoring: {
+    info: {
+      ...{ from: FROM, asset: ASSET, spender: TO, amount: '10000', nonce: '0' },
+      ...{ deadline: '1800000000', signature: `0x${'11'.repeat(64)}1b`, version: '1' },
+    },
+    schema: {},
+  },
+};
+
 export const GOOD_OFFER = {
   ...{ scheme: 'exact', network: 'eip155:8453', amount: '10000', asset: ASSET, payTo: TO },
   ...{ maxTimeoutSeconds: 60, extra: { name: 'USD Coin', version: '2', quote: 'q' } },

@@ -29,7 +29,9 @@ import {
   parseDecimal,
   parseUsd,
 } from '../../src/core/money.ts';
-import { formatPrice, PriceFormatError, parsePrice } from '../../src/pricing/parse-price.ts';
+import { formatPrice } from '../../src/pricing/format-price.ts';
+import { parsePrice } from '../../src/pricing/parse-price.ts';
+import { PriceFormatError } from '../../src/pricing/price-problems.ts';
 import { encodeHeader } from '../../src/rails/x402/protocol.ts';
 import {
   GOOD_402_V1,

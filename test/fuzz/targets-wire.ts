@@ -20,6 +20,7 @@ import {
 } from '../../src/core/errors.ts';
 import { networkOf } from '../../src/core/network-of.ts';
 import { parseTarget } from '../../src/core/path.ts';
+import { FLAT_WORK } from '../../src/pricing/flat-work.ts';
 import { newApiKey, parseApiKey } from '../../src/rails/prepaid/protocol.ts';
 import { apiKeyText } from '../../src/rails/prepaid/server.ts';
 import { recogniseCredential } from '../../src/rails/x402/credential.ts';
@@ -29,10 +30,10 @@ import {
 } from '../../src/rails/x402/facilitator.ts';
 import { encodeHeader } from '../../src/rails/x402/protocol.ts';
 import { compileRoutes } from '../../src/request/match-route.ts';
-import { createQuotes } from '../../src/request/quote-price.ts';
 import { compileRemoteOf } from '../../src/serve/remote-of.ts';
 import { exchangeOf } from '../rails/x402-fixture.ts';
 import { routeOf } from '../support/route-of.ts';
+import { testQuotes } from '../support/test-quotes.ts';
 import { GOOD_PAYMENT_V1, GOOD_PAYMENT_V2, GOOD_RECEIPT, GOOD_TRANSFER } from './good-messages.ts';
 import { jsons, nearly, texts } from './inputs.ts';
 import { assertSame, outcomeOf, outcomeOfAsync, type Target, textOf } from './target.ts';
@@ -116,12 +117,12 @@ const apiKey: Target = {
   },
 };
 
-const quotes = createQuotes('a secret of the fuzzer', 60_000, randomBytes);
+const quotes = testQuotes('a secret of the fuzzer', 60_000);
 const quoted = routeOf('GET /a');
 
 const quoteId: Target = {
   name: 'quote-id',
-  inputs: texts(quotes.issue(quoted, 0).id),
+  inputs: texts(quotes.issue(quoted, FLAT_WORK, 0).id),
   check: (input) => {
     const verdict = quotes.verify(textOf(input), quoted, 1_000_000);
     assert.notEqual(verdict, 'ok', 'what we issued has expired, and nothing else is ours');

@@ -16,11 +16,19 @@ import {
   X402FormatError,
 } from '../../src/rails/x402/protocol.ts';
 import {
+  decodeSponsoredPermit,
+  decodeUptoEvmPayload,
+  encodeSponsoredPermit,
+  encodeUptoEvmPayload,
+} from '../../src/rails/x402/protocol-upto.ts';
+import {
   GOOD_402_V1,
   GOOD_402_V2,
   GOOD_PAYMENT_V1,
   GOOD_PAYMENT_V2,
   GOOD_SETTLED,
+  GOOD_SPONSORED,
+  GOOD_UPTO_PAYLOAD,
 } from './good-messages.ts';
 import { jsons, nearly, texts } from './inputs.ts';
 import { assertSame, type Input, outcomeOf, type Target, textOf } from './target.ts';
@@ -94,6 +102,32 @@ const exactPayload: Target = {
   },
 };
 
+const uptoPayload: Target = {
+  name: 'x402-upto-payload',
+  inputs: fc.oneof(nearly(GOOD_UPTO_PAYLOAD), jsons()),
+  check(input) {
+    const outcome = outcomeOf(() => decodeUptoEvmPayload(input), [X402FormatError]);
+    if ('refusal' in outcome) return outcome.refusal;
+    assertSame(decodeUptoEvmPayload(encodeUptoEvmPayload(outcome.result)), outcome.result);
+    return 'read';
+  },
+};
+
+const sponsoredPermit: Target = {
+  name: 'x402-sponsored-permit',
+  inputs: fc.oneof(nearly(GOOD_SPONSORED), jsons()),
+  check(input) {
+    const outcome = outcomeOf(() => decodeSponsoredPermit(Object(input)), [X402FormatError]);
+    if ('refusal' in outcome) return outcome.refusal;
+    if (outcome.result === null) return 'none';
+    assertSame(
+      decodeSponsoredPermit(encodeSponsoredPermit(outcome.result, undefined)),
+      outcome.result,
+    );
+    return 'read';
+  },
+};
+
 const message: Target = {
   name: 'x402-json',
   inputs: texts(
@@ -122,4 +156,7 @@ const network: Target = {
   },
 };
 
-export const X402_TARGETS: readonly Target[] = [...messages, exactPayload, message, network];
+export const X402_TARGETS: readonly Target[] = [
+  ...[...messages, exactPayload, uptoPayload, sponsoredPermit],
+  ...[message, network],
+];

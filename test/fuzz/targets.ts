@@ -3,10 +3,16 @@
 import assert from 'node:assert/strict';
 import type { Input, Target } from './target.ts';
 import { LOCAL_TARGETS } from './targets-here.ts';
+import { UPSTREAM_TARGETS } from './targets-upstreams.ts';
 import { WIRE_TARGETS } from './targets-wire.ts';
 import { X402_TARGETS } from './targets-x402.ts';
 
-export const TARGETS: readonly Target[] = [...WIRE_TARGETS, ...X402_TARGETS, ...LOCAL_TARGETS];
+export const TARGETS: readonly Target[] = [
+  ...WIRE_TARGETS,
+  ...X402_TARGETS,
+  ...LOCAL_TARGETS,
+  ...UPSTREAM_TARGETS,
+];
 
 /** Inputs have at most some ten thousand characters: whoever takes this long would take for ever on more. */
 const TIME_MAX_MS = 400;

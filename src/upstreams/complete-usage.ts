@@ -1,0 +1,26 @@
+/** Adds to what was stated what has to be counted. */
+
+import type { Measured } from '../core/work.ts';
+import type { MeterRules } from './meter-rules.ts';
+import { credible, type Stated } from './stated-usage.ts';
+
+/** `text` is what the model wrote, as far as it passed; `tokensBeyond` what of it was not kept. */
+export function completeUsage(
+  stated: Stated,
+  rules: MeterRules,
+  text: string,
+  tokensBeyond: number,
+): Measured {
+  const units: Record<string, number> = { ...credible(stated, rules.bounds) };
+  const isStated = Object.keys(units).length > 0;
+  let isCounted = false;
+  for (const unit of rules.needed) {
+    if (units[unit] !== undefined) continue;
+    const count = rules.count(unit, text);
+    if (count === null) continue;
+    const all = count + (unit === 'outputTokens' ? tokensBeyond : 0);
+    units[unit] = Math.min(all, rules.bounds[unit] ?? Number.MAX_SAFE_INTEGER);
+    isCounted = true;
+  }
+  return { units, by: isCounted ? 'count' : isStated ? 'upstream' : 'none' };
+}
