@@ -12,22 +12,30 @@ export interface ChosenOffer {
   readonly token: UsdcToken;
 }
 
+/** Whether the wallet can sign for metered prices. */
+export interface Means {
+  readonly upto: boolean;
+}
+
 /** Throws NoPayableOffer with a reason for each offer, or BudgetExceeded for a host or a price beyond the budget. */
 export function chooseOffer(
   read: OffersRead,
   budget: Budget,
   url: URL,
   response: Response,
+  means: Means,
 ): ChosenOffer {
   const payable: ChosenOffer[] = [];
   const reasons: string[] = [...read.unreadable];
   for (const offer of read.offers) {
     const payability = payabilityOf(offer);
-    if (payability.payable) payable.push({ offer, token: payability.token });
-    else reasons.push(payability.reason);
+    if (!payability.payable) reasons.push(payability.reason);
+    else if (offer.scheme === 'upto' && !means.upto)
+      reasons.push('the wallet signs no permits, which the scheme upto needs');
+    else payable.push({ offer, token: payability.token });
   }
   const cheapest = payable.reduce<ChosenOffer | null>(
-    (best, next) => (best === null || next.offer.amount < best.offer.amount ? next : best),
+    (best, next) => (best === null || isBetter(next.offer, best.offer) ? next : best),
     null,
   );
   if (cheapest === null) throw new NoPayableOffer(reasons, response);
@@ -43,4 +51,10 @@ export function chooseOffer(
     throw new BudgetExceeded('perCall', price, limit, detail, response);
   }
   return cheapest;
+}
+
+/** The cheaper one; of two that may cost as much, the one that needs no approval of Permit2. */
+function isBetter(next: X402Offer, best: X402Offer): boolean {
+  if (next.amount !== best.amount) return next.amount < best.amount;
+  return next.scheme === 'exact' && best.scheme !== 'exact';
 }

@@ -77,6 +77,40 @@ export class NoPayableOffer extends PayError {
   }
 }
 
+/** The price is measured afterwards, and the wallet has not yet let Permit2 spend its token. */
+export class AllowanceMissing extends PayError {
+  override readonly name = 'AllowanceMissing';
+  readonly code = 'permit2_allowance_required';
+  readonly hint: string;
+  override readonly retryable = true;
+  /** The transaction to send once from the wallet; then the same call can be paid. */
+  readonly approval: PermitApproval;
+  /** The 402 or 412 as it came, body intact. */
+  readonly response: Response;
+  constructor(approval: PermitApproval, response: Response) {
+    const { from, to, network, spender, data } = approval;
+    super(
+      `Paying this call needs Permit2, and ${from} has not let it spend ${to} on ${network}. Nothing was paid.`,
+    );
+    this.approval = approval;
+    this.response = response;
+    this.hint = `Send one transaction from ${from} on ${network}: to ${to}, data ${data}, which is approve(${spender}, 2^256-1).`;
+  }
+}
+
+/** The one transaction that a wallet sends before its first payment by Permit2. */
+export interface PermitApproval {
+  /** CAIP-2. */
+  readonly network: string;
+  readonly from: string;
+  /** The token. */
+  readonly to: string;
+  /** Calldata of `approve(spender, 2^256-1)`. */
+  readonly data: string;
+  /** Permit2. */
+  readonly spender: string;
+}
+
 /** A payment was signed and sent, and whether it was taken could not be learned. Nothing else was signed. */
 export class PaymentOutcomeUnknown extends PayError {
   override readonly name = 'PaymentOutcomeUnknown';

@@ -81,9 +81,11 @@ export function fileJournal(path: string): Journal {
         database.prepare(`DELETE FROM payments WHERE id = ? AND state = 'held'`).run(id);
       }),
     signed: (id, payment) => run(({ database }) => writeSigned(database, id, payment)),
-    finish: (id, outcome) =>
+    finish: (id, outcome, taken) =>
       run(({ database }) => {
-        database.prepare('UPDATE payments SET state = ? WHERE id = ?').run(outcome, id);
+        database
+          .prepare('UPDATE payments SET state = ?, amount = COALESCE(?, amount) WHERE id = ?')
+          .run(outcome, taken ?? null, id);
       }),
     takeUnknown: (requestKey, nowMs) =>
       run((store) => transact(store.database, () => takeUnknown(store, requestKey, nowMs))),

@@ -2,6 +2,7 @@
 
 export type { BudgetOptions } from './budget.ts';
 export {
+  AllowanceMissing,
   BudgetExceeded,
   type BudgetLimit,
   JournalUnavailable,
@@ -9,6 +10,7 @@ export {
   PayError,
   PaymentOutcomeUnknown,
   PayOptionsInvalid,
+  type PermitApproval,
   WalletKeyInvalid,
 } from './errors.ts';
 export { fileJournal } from './file-journal.ts';

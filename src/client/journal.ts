@@ -19,7 +19,7 @@ export interface SignedPayment {
   readonly asset: string;
   readonly from: string;
   readonly payTo: string;
-  /** USD atoms. */
+  /** USD atoms; of a metered price the most that may be taken. */
   readonly amount: bigint;
   readonly nonce: string;
   /** Milliseconds; afterwards the signature is worth nothing. */
@@ -52,8 +52,8 @@ export interface Journal {
   release(id: string): Promise<void>;
   /** Remembers what was signed, before it is sent. */
   signed(id: string, payment: SignedPayment): Promise<void>;
-  /** Ends a payment that is in flight. */
-  finish(id: string, outcome: PaymentOutcome): Promise<void>;
+  /** Ends a payment that is in flight; `taken` (USD atoms) is what counts of a metered one from then on. */
+  finish(id: string, outcome: PaymentOutcome, taken?: bigint): Promise<void>;
   /** An unexpired payment of unknown outcome for this very request, which is then in flight again; only one caller gets it. */
   takeUnknown(
     requestKey: string,
@@ -67,7 +67,7 @@ export const EXPIRY_MARGIN_MS = 60_000;
 
 interface Entry {
   readonly day: string;
-  readonly amount: bigint;
+  amount: bigint;
   state: 'held' | 'sent' | PaymentOutcome;
   payment: SignedPayment | null;
 }
@@ -104,9 +104,9 @@ export function memoryJournal(): Journal {
       const entry = entries.get(id);
       if (entry) Object.assign(entry, { state: 'sent', payment });
     },
-    async finish(id, outcome) {
+    async finish(id, outcome, taken) {
       const entry = entries.get(id);
-      if (entry) entry.state = outcome;
+      if (entry) Object.assign(entry, { state: outcome, amount: taken ?? entry.amount });
     },
     async takeUnknown(requestKey, nowMs) {
       for (const [id, entry] of entries) {

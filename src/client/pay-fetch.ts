@@ -4,16 +4,19 @@ import { type Clock, systemClock } from '../core/clock.ts';
 import { newId, type Random } from '../core/id.ts';
 import { formatUsd } from '../core/money.ts';
 import { addApiKey } from '../rails/prepaid/client.ts';
-import { type SignedCredential, signOffer } from '../rails/x402/client.ts';
+import type { SignedCredential } from '../rails/x402/client.ts';
+import { asksForApproval } from './asks-for-approval.ts';
 import { allowsHost, type Budget, type BudgetOptions, parseBudget } from './budget.ts';
 import { type ChosenOffer, chooseOffer } from './choose-offer.ts';
-import { BudgetExceeded, PayOptionsInvalid } from './errors.ts';
+import { AllowanceMissing, BudgetExceeded, PayOptionsInvalid } from './errors.ts';
 import { fileJournal } from './file-journal.ts';
 import { type Journal, memoryJournal, type PaymentOutcome, type SignedPayment } from './journal.ts';
 import { type OffersRead, readOffers } from './read-offers.ts';
+import { readPermitStateBy } from './read-permit-state.ts';
 import { type PaymentReceipt, receiptOf } from './receipt.ts';
 import { type Fetch, type ReplayableRequest, readRequest } from './replayable-request.ts';
 import { sendPaid, type Wait } from './send-paid.ts';
+import { approvalOf, type ReadPermitState, signPayment, signsPermits } from './sign-payment.ts';
 import type { Wallet } from './wallet.ts';
 
 /** What became of one payment. */
@@ -32,6 +35,11 @@ export interface PayFetchOptions {
   readonly budget: BudgetOptions;
   /** A file shared by processes, or a journal of one's own; omitted: this function's memory. */
   readonly journal?: string | Journal | undefined;
+  /**
+   * A node's URL by network (CAIP-2), asked before a metered price is paid whether the wallet has approved
+   * Permit2. Without it the server tells, and no permit is signed whose gas it would pay.
+   */
+  readonly rpc?: Readonly<Record<string, string>> | undefined;
   /** Called when the outcome of a payment is known, or known to be unknown. What it throws is ignored. */
   readonly onPayment?: ((event: PaymentEvent) => void) | undefined;
   /** How often a signed request is sent again while its outcome is unknown. Default 4. */
@@ -47,6 +55,7 @@ interface Payer {
   readonly apiKey: string | undefined;
   readonly budget: Budget;
   readonly journal: Journal;
+  readonly readPermitState: ReadPermitState;
   readonly onPayment: (event: PaymentEvent) => void;
   readonly resendsMax: number;
   readonly clock: Clock;
@@ -76,7 +85,7 @@ export function payFetch(fetch: Fetch, options: PayFetchOptions): Fetch {
       response,
     );
     void response.body?.cancel().catch(() => {});
-    return await sendPaid({
+    const answer = await sendPaid({
       ...payer,
       request,
       id,
@@ -84,6 +93,9 @@ export function payFetch(fetch: Fetch, options: PayFetchOptions): Fetch {
       wasSent,
       onOutcome: (outcome, answer) => tell(payer, outcome, payment, answer),
     });
+    if (!(await asksForApproval(answer, payment))) return answer;
+    const { network, asset, from } = payment;
+    throw new AllowanceMissing(approvalOf(network, asset, from), answer);
   };
 }
 
@@ -99,6 +111,7 @@ function readOptions(fetch: Fetch, options: PayFetchOptions): Payer {
     apiKey: apiKey === '' ? undefined : apiKey,
     budget: parseBudget(options.budget),
     journal: typeof journal === 'string' ? fileJournal(journal) : (journal ?? memoryJournal()),
+    readPermitState: readPermitStateBy(options.rpc ?? {}, fetch),
     onPayment: options.onPayment ?? (() => {}),
     resendsMax,
     clock: options.clock ?? systemClock,
@@ -152,12 +165,13 @@ async function signedPaymentFor(
   const open = await payer.journal.takeUnknown(requestKey, payer.clock.now());
   if (open) return { ...open, wasSent: true };
 
-  const chosen = chooseOffer(read, payer.budget, request.url, response);
+  const means = { upto: signsPermits(wallet) };
+  const chosen = chooseOffer(read, payer.budget, request.url, response, means);
   const id = await holdBudget(payer, chosen, response);
   try {
-    const credential = await signOffer({
-      ...chosen,
-      wallet,
+    const credential = await signPayment({
+      ...{ ...chosen, wallet, response },
+      readPermitState: payer.readPermitState,
       nonce: randomNonce(payer.random),
       nowMs: payer.clock.now(),
     });

@@ -24,14 +24,18 @@ export interface PaymentReceipt {
   /** Why it has not. */
   readonly errorReason: string | null;
   readonly freeCallsRemaining?: number;
+  /** Atoms of the asset that were taken. */
+  readonly amount?: string;
 }
 
+const ATOMS = /^\d{1,78}$/;
 const COST = /^\d{1,30}(?:\.\d{1,30})?$/;
 
 /** The receipt in an answer's headers, or null when there is none; garbled parts count as absent. */
 export function receiptOf(response: Response): PaymentReceipt | null {
   const { headers } = response;
   const settled = settleResponseOf(response);
+  const amount = settled?.amount;
   const cost = headers.get('x-payment-cost');
   const free = headers.get('x-free-calls-remaining');
   const receipt: PaymentReceipt = {
@@ -43,6 +47,7 @@ export function receiptOf(response: Response): PaymentReceipt | null {
     payer: settled?.payer ?? null,
     success: settled?.success ?? null,
     errorReason: settled?.errorReason ?? null,
+    ...(amount !== undefined && ATOMS.test(amount) ? { amount } : {}),
     ...(free !== null && /^\d{1,15}$/.test(free) ? { freeCallsRemaining: Number(free) } : {}),
   };
   const isEmpty = Object.values(receipt).every((value) => value === null);

@@ -6,6 +6,7 @@ import type { Journal, PaymentOutcome, SignedPayment } from './journal.ts';
 import { judgeAnswer } from './judge-answer.ts';
 import { receiptOf } from './receipt.ts';
 import type { Fetch, ReplayableRequest } from './replayable-request.ts';
+import { schemeOf } from './scheme-of.ts';
 
 /** Waits that many milliseconds; rejects when the signal aborts. */
 export type Wait = (ms: number, signal: AbortSignal | undefined) => Promise<void>;
@@ -75,15 +76,28 @@ async function trySend(
 }
 
 async function finish<Answer extends Response | null>(
-  { journal, id, onOutcome }: PaidSending,
+  { journal, id, payment, onOutcome }: PaidSending,
   outcome: PaymentOutcome,
   response: Answer,
 ): Promise<Answer> {
   // A journal that fails now leaves the payment in flight, where it counts as spent: the answer that
   // was paid for must not be lost over it.
-  await journal.finish(id, outcome).catch(() => {});
+  const taken = outcome === 'paid' ? takenBy(response, payment) : undefined;
+  await journal.finish(id, outcome, taken).catch(() => {});
   onOutcome(outcome, response);
   return response;
+}
+
+/**
+ * What a metered payment came to, as the receipt says; an exact one takes what was signed, whatever is said.
+ * A stream says nothing in its head: then all of it counts.
+ */
+function takenBy(response: Response | null, payment: SignedPayment): bigint | undefined {
+  const receipt = response === null ? null : receiptOf(response);
+  if (receipt?.success !== true || receipt.amount === undefined) return undefined;
+  if (schemeOf(payment) !== 'upto') return undefined;
+  const taken = BigInt(receipt.amount);
+  return taken <= payment.amount ? taken : undefined;
 }
 
 /** `Retry-After` in seconds or as a date, within bounds; else twice as long each time. */

@@ -3,6 +3,7 @@ import { type AnvilProcess, findAnvil, startAnvil } from './anvil-process.ts';
 import { keccakText } from './calldata.ts';
 import { rpcBatch } from './json-rpc.ts';
 import { mintUsdc, placeUsdc, readUsdcBalance, USDC } from './usdc.ts';
+import { x402ContractCalls } from './x402-contracts.ts';
 
 export interface DevnetAccount {
   readonly address: Hex;
@@ -53,7 +54,7 @@ const USDC_ATOMS_EACH = 10_000_000_000n;
 /** Blocks that `eth_call` can look back; all in memory, so that a killed chain leaves no files behind. */
 const STATES_MAX = 128;
 
-/** Starts a real EVM with Circle's USDC and Multicall3 at their real addresses; throws `AnvilMissing`, `AnvilFailed`. */
+/** Starts a real EVM with Circle's USDC, Multicall3, Permit2 and the x402 upto proxy at their real addresses; throws `AnvilMissing`, `AnvilFailed`. */
 export async function startEvmDevnet(options: EvmDevnetOptions = {}): Promise<EvmDevnet> {
   const { chainId = 8453, port = 0, accountsCount = 12, blockTimeSeconds = 1 } = options;
   const flags = ['--chain-id', String(chainId), '--accounts', '0'];
@@ -63,7 +64,10 @@ export async function startEvmDevnet(options: EvmDevnetOptions = {}): Promise<Ev
   try {
     const accounts = Array.from({ length: accountsCount }, (_, index) => devnetAccount(index));
     const addresses = accounts.map((account) => account.address);
-    await placeUsdc(anvil.rpcUrl, chainId, addresses, USDC_ATOMS_EACH);
+    await Promise.all([
+      placeUsdc(anvil.rpcUrl, chainId, addresses, USDC_ATOMS_EACH),
+      rpcBatch(anvil.rpcUrl, x402ContractCalls(chainId)),
+    ]);
     return evmDevnet(anvil, chainId, accounts);
   } catch (error) {
     await anvil.close();

@@ -37,7 +37,7 @@ const moved = (value = 6000n, to: Hex = TO, asset = ASSET): ChainLog =>
   log(asset, [TRANSFER, `0x${wordOfHex(FROM)}`, `0x${wordOfHex(to)}`], `0x${word(value)}`);
 const receipt = (...logs: ChainLog[]): ChainReceipt => ({
   transaction: `0x${'01'.repeat(32)}`,
-  ...{ block: 5n, succeeded: true, sender: TO, gasNano: 0n, logs },
+  ...{ block: 5n, blockHash: null, succeeded: true, sender: TO, gasNano: 0n, logs },
 });
 
 describe('what a transaction did to an authorization', () => {

@@ -209,7 +209,7 @@ describe('a payment that is refused offline', () => {
     ['another asset', { asset: TO }, 'invalid_payment_requirements'],
     ['another payTo', { payTo: devnetLess() }, 'invalid_payment_requirements'],
     ['another amount', { amount: '5999' }, 'invalid_payment_requirements'],
-    ['the scheme upto', { scheme: 'upto' }, 'unsupported_scheme'],
+    ['another scheme', { scheme: 'batch-settlement' }, 'unsupported_scheme'],
     ['a network that is off', { network: 'eip155:84532' }, 'invalid_network'],
     ['Solana', { network: 'solana:mainnet' }, 'invalid_network'],
     ['no quote', { extra: { name: 'USD Coin', version: '2' } }, 'quote_missing'],

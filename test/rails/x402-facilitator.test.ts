@@ -311,12 +311,12 @@ describe('verification by a facilitator', () => {
     ['breaks off', 'reset'],
     ['says nothing useful', [200, {}]],
   ] as const satisfies readonly (readonly [string, Reply])[])
-    it(`that ${name} is 503, and the claim is released because the facilitator saw it`, async (t) => {
+    it(`that ${name} is 503, and the claim waits because the facilitator saw it`, async (t) => {
       const { desk } = await deskOf(t, { verify: () => reply });
       const { presented } = await present(desk);
       await assert.rejects(presented, RailUnavailable);
       const [row, ...more] = await desk.ledger.listPayments({ limit: 10 });
-      assert.deepEqual([row?.state, more.length], ['released', 0]);
+      assert.deepEqual([row?.state, more.length], ['claimed', 0]);
     });
 
   it('that was never reached is 503, and the claim is deleted', async (t) => {

@@ -17,6 +17,7 @@ import type { Authorization, Demand, Offers, Rail } from '../../src/core/ports/r
 import type { Route } from '../../src/core/route.ts';
 import type { DevnetAccount, EvmDevnet } from '../../src/devnet/start-evm-devnet.ts';
 import { openLedger } from '../../src/ledger/open-ledger.ts';
+import { FLAT_WORK } from '../../src/pricing/flat-work.ts';
 import type { X402Config, X402NetworkConfig } from '../../src/rails/x402/config.ts';
 import {
   decodePaymentRequired,
@@ -26,9 +27,9 @@ import {
   v1NameOf,
 } from '../../src/rails/x402/protocol.ts';
 import { createX402Rail, type X402RailOptions } from '../../src/rails/x402/server.ts';
-import { createQuotes } from '../../src/request/quote-price.ts';
 import { sendTransfer } from '../chains/evm-payer.ts';
 import { routeOf } from '../support/route-of.ts';
+import { testQuotes } from '../support/test-quotes.ts';
 
 export const PAY_TO: Hex = '0x209693Bc6afc0C5328bA36FaF03C514EF312287C';
 export const OWNER = 'proc_test';
@@ -101,7 +102,7 @@ export async function openDesk(
 ): Promise<Desk> {
   const { clock = systemClock } = options;
   const ledger = options.ledger ?? (await memoryLedger(t, clock));
-  const quotes = createQuotes('a secret of the test', options.quoteTtlMs ?? 300_000, randomBytes);
+  const quotes = testQuotes('a secret of the test', options.quoteTtlMs ?? 300_000);
   const network: Partial<X402NetworkConfig> =
     options.network?.facilitator === undefined
       ? { settleWith: settlementKey(devnet), ...options.network }
@@ -114,7 +115,13 @@ export async function openDesk(
     config: {
       payTo: { eip155: PAY_TO },
       networks: {
-        [devnet.network]: { rpc: devnet.rpcUrl, pollMs: 10, maxFeeGwei: 200, ...network },
+        [devnet.network]: {
+          rpc: devnet.rpcUrl,
+          pollMs: 10,
+          maxFeeGwei: 200,
+          recheckBlocks: 64,
+          ...network,
+        },
         ...(options.networks as X402Config['networks']),
       },
     },
@@ -123,7 +130,12 @@ export async function openDesk(
   const route = routeOf('POST /summarize', { description: 'Summarise a text', ...options.route });
 
   const rawOffers = (): Promise<Offers> =>
-    rail.offers(quotes.issue(route, clock.now()), route, exchangeOf({}), 'Payment required');
+    rail.offers(
+      quotes.issue(route, FLAT_WORK, clock.now()),
+      route,
+      exchangeOf({}),
+      'Payment required',
+    );
   const present = async (header: string, given: PresentOptions = {}): Promise<Authorization> => {
     const exchange = exchangeOf({ [given.name ?? 'payment-signature']: header });
     const presented = rail.recognise(exchange);
@@ -131,7 +143,7 @@ export async function openDesk(
     const asked = given.route ?? route;
     const demand: Demand = {
       route: asked,
-      quote: quotes.issue(asked, clock.now()),
+      quote: quotes.issue(asked, FLAT_WORK, clock.now()),
       digest: given.digest ?? 'digest',
       exchange,
       owner: OWNER,

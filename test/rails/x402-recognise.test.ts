@@ -56,12 +56,12 @@ describe('recognising a payment', () => {
   });
 
   it('leaves other schemes and chains to the refusal with offers', () => {
-    const accepted = { ...OFFER, scheme: 'upto' };
+    const accepted = { ...OFFER, scheme: 'batch-settlement' };
     const payload = { anything: 1 };
-    const upto = recognise({
+    const other = recognise({
       'payment-signature': encodeHeader({ x402Version: 2, accepted, payload }),
     });
-    assert.deepEqual([upto?.scheme, upto?.exact], ['upto', null]);
+    assert.deepEqual([other?.exact, other?.upto], [null, null]);
     const solana = { x402Version: 1, scheme: 'exact', network: 'solana', payload };
     assert.equal(recognise({ 'x-payment': encodeHeader(solana) })?.exact, null);
   });

@@ -1,7 +1,6 @@
 /** JSON-RPC 2.0 over HTTP to several nodes of one chain: calls made together travel together, and the next node answers when one does not. */
 
-import { Agent } from 'undici';
-import { collectBody } from '../../core/exchange.ts';
+import { openPost, type Post } from './post-json.ts';
 
 /** No node answered usably: nothing is known. Never the same thing as a revert. */
 export class RpcUnavailable extends Error {
@@ -25,13 +24,6 @@ export interface JsonRpc {
   call(method: string, params: readonly unknown[]): Promise<unknown>;
   close(): Promise<void>;
 }
-
-/** Sends one HTTP POST; rejects when the node cannot be reached or `signal` aborts. */
-export type Post = (
-  url: string,
-  body: string,
-  signal: AbortSignal,
-) => Promise<{ readonly status: number; readonly text: string }>;
 
 export interface JsonRpcOptions {
   /** Asked in this order; one that answered is asked first from then on. */
@@ -65,11 +57,15 @@ interface Reply {
 /** Rate limits, internal errors and missing data are the node's own trouble: another node may do better. */
 const NODE_TROUBLE: ReadonlySet<unknown> = new Set([-32603, -32005, -32002, -32001, -32016, 429]);
 
+/** To one node at a time. */
+const CONNECTIONS = 16;
+
 /** Opens no connection until the first call. */
 export function openJsonRpc(options: JsonRpcOptions): JsonRpc {
   const { timeoutMs = 4_000, batchMax = 20 } = options;
-  const agent = options.post === undefined ? new Agent({ connections: 16 }) : undefined;
-  const post = options.post ?? postBy(agent as Agent);
+  const { post, close } = options.post
+    ? { post: options.post, close: async () => {} }
+    : openPost(CONNECTIONS);
   const nodes: Node[] = options.urls.map((url) => ({ url, takesBatches: true }));
   let preferred = 0;
   let queue: Call[] = [];
@@ -107,7 +103,7 @@ export function openJsonRpc(options: JsonRpcOptions): JsonRpc {
     },
     async close() {
       closed = true;
-      await agent?.destroy();
+      await close();
     },
   };
 }
@@ -187,35 +183,6 @@ async function postInTime(
   } finally {
     clearTimeout(timer);
   }
-}
-
-function postBy(agent: Agent): Post {
-  const targets = new Map<string, { origin: string; path: string }>();
-  return async (url, body, signal) => {
-    let target = targets.get(url);
-    if (target === undefined) {
-      const { origin, pathname, search } = new URL(url);
-      target = { origin, path: pathname + search };
-      targets.set(url, target);
-    }
-    const { statusCode, body: answer } = await agent.request({
-      ...target,
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body,
-      signal,
-    });
-    return { status: statusCode, text: await boundedText(answer) };
-  };
-}
-
-/** The longest honest answer is a page of logs; a node must not fill our memory. */
-const ANSWER_BYTES_MAX = 8 * 1024 * 1024;
-
-async function boundedText(answer: AsyncIterable<Uint8Array>): Promise<string> {
-  const bytes = await collectBody(answer, ANSWER_BYTES_MAX);
-  if (bytes === null) throw new Error(`an answer of more than ${ANSWER_BYTES_MAX} bytes`);
-  return new TextDecoder().decode(bytes);
 }
 
 /** Only the host: the path of a node's URL is often its API key. */

@@ -1,11 +1,11 @@
 /** Reads one EVM chain through one or more nodes. */
 
+import { type BlockHashes, readBlockHashes } from './block-hashes.ts';
 import {
   ARB_BLOCK_NUMBER,
   aggregate3,
   authorizationState,
   type BundledCall,
-  type BundledResult,
   balanceOf,
   DOMAIN_SEPARATOR,
   decodeAggregate3,
@@ -19,16 +19,13 @@ import {
   type SignedTransfer,
   transferWithAuthorization,
 } from './contract-calls.ts';
+import { cachedFees, type Fees } from './fees.ts';
 import { type AuthorizationFate, type AuthorizationQuery, findFate } from './find-authorization.ts';
-import {
-  type JsonRpc,
-  type JsonRpcOptions,
-  openJsonRpc,
-  RpcRefused,
-  RpcUnavailable,
-} from './json-rpc.ts';
+import { type JsonRpc, type JsonRpcOptions, openJsonRpc, RpcRefused } from './json-rpc.ts';
+import { answered, type Bundle, decoded, latestBlock, reverted } from './node-answers.ts';
 import { type ChainReceipt, parseReceipt, quantity } from './receipt.ts';
 import type { Hex } from './sign.ts';
+import { openUptoChain, type UptoChain } from './upto-chain.ts';
 
 /** A wallet, one authorization and the chain's clock, all as of one block. */
 export interface WalletSnapshot {
@@ -51,12 +48,6 @@ export type GasEstimate =
   | { readonly outcome: 'ok'; readonly gas: bigint }
   | { readonly outcome: 'reverts'; readonly reason: string };
 
-/** What one unit of gas may cost, in wei (EIP-1559). */
-export interface Fees {
-  readonly maxFeePerGas: bigint;
-  readonly maxPriorityFeePerGas: bigint;
-}
-
 export interface ChainCall {
   readonly from: Hex;
   readonly to: Hex;
@@ -76,7 +67,11 @@ export interface EvmChain {
     readonly timestampMs: number;
   }>;
   blockNumber(): Promise<bigint>;
+  /** The newest block, and the hashes of some blocks: null for one that the node does not have (yet). */
+  blockHashes(blocks: readonly bigint[]): Promise<BlockHashes>;
   findAuthorization(query: AuthorizationQuery): Promise<AuthorizationFate>;
+  /** Permits of the scheme upto. */
+  readonly upto: UptoChain;
   estimateGas(call: ChainCall): Promise<GasEstimate>;
   /** Twice the base fee plus the tip, at most two seconds old. */
   fees(): Promise<Fees>;
@@ -89,9 +84,6 @@ export interface EvmChain {
   broadcast(raw: Hex): Promise<void>;
   close(): Promise<void>;
 }
-
-const FEES_FRESH_MS = 2_000;
-const WEI_PER_GWEI = 1_000_000_000n;
 
 /** Chains whose contracts see the number of another chain's block ask this precompile instead. */
 const ARBITRUM: ReadonlySet<bigint> = new Set([42_161n, 421_614n, 42_170n]);
@@ -137,12 +129,12 @@ export function openEvmChain(
       };
     },
     blockNumber: () => number('eth_blockNumber'),
+    blockHashes: (blocks) => readBlockHashes((...call) => answered(rpc.call(...call)), blocks),
     findAuthorization: (query) =>
       findFate(query, {
         authorizationState: async (asset, from, nonce, at) => {
-          const data = authorizationState(from, nonce);
-          const call = { target: asset, mayRevert: false, data };
-          const { block, timestampMs, results } = await bundle([call], at);
+          const call = { mayRevert: false, data: authorizationState(from, nonce) };
+          const { block, timestampMs, results } = await bundle([{ target: asset, ...call }], at);
           const used = decoded(() => decodeNumber(results[0]?.data ?? '')) !== 0n;
           return { block, timestampMs, used };
         },
@@ -150,6 +142,7 @@ export function openEvmChain(
         receipt: async (hash) =>
           parseReceipt(await answered(rpc.call('eth_getTransactionReceipt', [hash]))),
       }),
+    upto: openUptoChain(rpc, bundle),
     estimateGas: (call) => estimateGas(rpc, call),
     fees: cachedFees(rpc),
     receipt: async (hash) =>
@@ -163,12 +156,6 @@ export function openEvmChain(
     close: () => rpc.close(),
   };
 }
-
-/** Contract calls at one block, with that block's number and time. */
-type Bundle = (
-  calls: readonly BundledCall[],
-  at: string,
-) => Promise<{ block: bigint; timestampMs: number; results: BundledResult[] }>;
 
 async function snapshot(
   rpc: JsonRpc,
@@ -216,68 +203,6 @@ async function estimateGas(rpc: JsonRpc, call: ChainCall): Promise<GasEstimate> 
     // Not on the pending block, where a waiting transaction of ours has used the authorization already.
     return { outcome: 'ok', gas: quantity(await rpc.call('eth_estimateGas', [call, 'latest'])) };
   } catch (error) {
-    if (!(error instanceof RpcRefused)) throw error;
-    const reason = typeof error.data === 'string' ? revertReason(error.data) : error.message;
-    return { outcome: 'reverts', reason };
-  }
-}
-
-function cachedFees(rpc: JsonRpc): () => Promise<Fees> {
-  let cached: Promise<Fees> | undefined;
-  let readAtMs = 0;
-  return () => {
-    const nowMs = performance.now();
-    if (cached === undefined || nowMs - readAtMs > FEES_FRESH_MS) {
-      readAtMs = nowMs;
-      cached = readFees(rpc);
-      cached.catch(() => {
-        cached = undefined;
-      });
-    }
-    return cached;
-  };
-}
-
-async function readFees(rpc: JsonRpc): Promise<Fees> {
-  const [block, tip] = await Promise.all([
-    latestBlock(rpc),
-    rpc.call('eth_maxPriorityFeePerGas', []).then(quantity, (error: unknown) => {
-      if (error instanceof RpcRefused) return null;
-      throw error;
-    }),
-  ]);
-  const baseFee = quantity(block.baseFeePerGas);
-  const fallbackTip = baseFee < WEI_PER_GWEI ? baseFee : WEI_PER_GWEI;
-  const maxPriorityFeePerGas = tip ?? fallbackTip;
-  // Twice the base fee lasts for six full blocks in a row, each 12.5 % dearer (EIP-1559).
-  return { maxFeePerGas: 2n * baseFee + maxPriorityFeePerGas, maxPriorityFeePerGas };
-}
-
-async function latestBlock(rpc: JsonRpc): Promise<Record<string, unknown>> {
-  const block = await answered(rpc.call('eth_getBlockByNumber', ['latest', false]));
-  if (typeof block !== 'object' || block === null)
-    throw new RpcUnavailable('a node returned no newest block');
-  return block as Record<string, unknown>;
-}
-
-/** For calls that no healthy node refuses: a refusal means that nothing is known. */
-async function answered(call: Promise<unknown>): Promise<unknown> {
-  try {
-    return await call;
-  } catch (error) {
-    if (error instanceof RpcRefused) throw new RpcUnavailable(error.message, { cause: error });
-    throw error;
-  }
-}
-
-function decoded<Value>(decode: () => Value): Value {
-  try {
-    return decode();
-  } catch (error) {
-    if (error instanceof ReturnDataMalformed)
-      throw new RpcUnavailable(
-        `${error.message}: is Multicall3 deployed and the asset a token of this chain?`,
-      );
-    throw error;
+    return reverted(error);
   }
 }

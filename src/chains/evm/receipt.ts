@@ -13,6 +13,8 @@ import type { Hex } from './sign.ts';
 export interface ChainReceipt {
   readonly transaction: Hex;
   readonly block: bigint;
+  /** Null when the node did not tell. */
+  readonly blockHash: Hex | null;
   readonly succeeded: boolean;
   /** Who paid the gas, in lower case. */
   readonly sender: Hex;
@@ -52,11 +54,18 @@ export function parseReceipt(value: unknown): ChainReceipt | null {
   return {
     transaction: raw.transactionHash as Hex,
     block: quantity(raw.blockNumber),
+    blockHash: blockHashIn(raw.blockHash),
     succeeded: raw.status === '0x1',
     sender: (typeof raw.from === 'string' ? raw.from.toLowerCase() : '0x') as Hex,
     gasNano: (wei + WEI_PER_NANO - 1n) / WEI_PER_NANO,
     logs: raw.logs,
   };
+}
+
+/** A block's hash as nodes write it, in lower case; null when it is none. */
+export function blockHashIn(value: unknown): Hex | null {
+  if (typeof value !== 'string' || !/^0x[0-9a-f]{64}$/i.test(value)) return null;
+  return value.toLowerCase() as Hex;
 }
 
 function isLog(value: unknown): value is ChainLog {

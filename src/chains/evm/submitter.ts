@@ -1,9 +1,10 @@
 /** One settlement key on one chain: signs transactions with gapless nonces, and broadcasts what was stored. */
 
 import type { Log } from '../../core/log.ts';
+import type { Fees } from './fees.ts';
 import { RpcRefused, RpcUnavailable } from './json-rpc.ts';
 import { createNonces, type Nonces } from './nonces.ts';
-import type { EvmChain, Fees } from './open-evm-chain.ts';
+import type { EvmChain } from './open-evm-chain.ts';
 import { addressOfPrivateKey, type Hex } from './sign.ts';
 import { type SignedTransaction, signTransaction } from './transaction.ts';
 

@@ -1,7 +1,7 @@
 /** Signs EIP-1559 transactions offline. */
 
 import { keccak_256 } from '@noble/hashes/sha3.js';
-import type { Fees } from './open-evm-chain.ts';
+import type { Fees } from './fees.ts';
 import { secp256k1Engine } from './secp256k1-engine.ts';
 import type { Hex } from './sign.ts';
 

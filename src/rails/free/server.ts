@@ -36,7 +36,7 @@ export function createFreeRail(options: FreeRailOptions): Rail {
   const { ledger } = options;
   return {
     name: 'free',
-    capturesBeforeAnswer: false,
+    capturesBeforeAnswer: () => false,
     recognise: (exchange) => visitorOf(options, exchange),
     async offers(_quote, _route, exchange) {
       const visitor = visitorOf(options, exchange);
@@ -78,7 +78,8 @@ function visitorOf(options: FreeRailOptions, exchange: Exchange): Visitor | null
 
 function visitor(scope: string, key: Visitor['key']): Visitor {
   const credentialHash = hash('sha256', scope);
-  return { rail: 'free', oneTime: false, payer: scope, credentialHash, scope, key };
+  const unbound = { quoteId: null, pays: null };
+  return { rail: 'free', oneTime: false, payer: scope, credentialHash, scope, key, ...unbound };
 }
 
 function quotaOf(options: FreeRailOptions, scope: string): FreeQuota {

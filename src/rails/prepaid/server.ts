@@ -38,13 +38,18 @@ const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 
 /** The API key of a request, in `x-api-key` or `Authorization: Bearer`; null when there is none. */
 export function apiKeyText(exchange: Exchange): string | null {
-  const header = exchange.header('x-api-key')?.trim() ?? '';
-  const bearer =
-    /^bearer +(.*)$/i.exec(exchange.header('authorization')?.trim() ?? '')?.[1]?.trim() ?? '';
-  const found = [header, bearer].filter((text) => !PLACEHOLDERS.has(text.toLowerCase()));
-  if (found.length === 2 && found[0] !== found[1])
+  const header = realKey(exchange.header('x-api-key'));
+  const authorization = exchange.header('authorization');
+  if (authorization === undefined) return header;
+  const bearer = realKey(/^bearer +(.*)$/i.exec(authorization.trim())?.[1]);
+  if (header !== null && bearer !== null && header !== bearer)
     throw new CredentialConflict('x-api-key and Authorization carry two different keys.');
-  return found[0] ?? null;
+  return header ?? bearer;
+}
+
+function realKey(value: string | undefined): string | null {
+  const text = value?.trim() ?? '';
+  return PLACEHOLDERS.has(text.toLowerCase()) ? null : text;
 }
 
 /** The parsed API key of a request; null when there is none, `unknown` when it can't be one of ours. */
@@ -57,7 +62,7 @@ export function createPrepaidRail(options: PrepaidRailOptions): Rail {
   const { ledger } = options;
   return {
     name: 'prepaid',
-    capturesBeforeAnswer: false,
+    capturesBeforeAnswer: () => false,
     recognise,
     async offers() {
       const topUp = {
@@ -98,8 +103,13 @@ function recognise(exchange: Exchange): KeyPresented | null {
     rail: 'prepaid',
     oneTime: idempotencyKey !== null,
     // The secret is part of it: knowing a key's visible start must not let anybody join its requests.
-    credentialHash: hash('sha256', `${text}\n${idempotencyKey ?? ''}`),
+    credentialHash:
+      key !== null && idempotencyKey === null
+        ? key.secretHash
+        : hash('sha256', `${text}\n${idempotencyKey ?? ''}`),
     payer: key && `key:${key.id}`,
+    quoteId: null,
+    pays: null,
     key,
     idempotencyKey,
   };

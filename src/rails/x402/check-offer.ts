@@ -1,37 +1,23 @@
 /** Does the payment take an offer of ours, for this request and in time? Offline; every refusal names what was expected. */
 
 import { PaymentRefused } from '../../core/errors.ts';
-import type { Demand } from '../../core/ports/rail.ts';
-import type { Route } from '../../core/route.ts';
-import type { X402Credential } from './credential.ts';
-import type { Deadlines } from './deadlines.ts';
-import type { X402Network } from './network.ts';
+import type { Attempt } from './attempt.ts';
+import { checkSponsored, checkUpto, type UptoCheck } from './check-upto.ts';
 import { amountOn } from './offers.ts';
-import type { ExactEvmPayload, PaymentPayloadV2 } from './protocol.ts';
+import type { PaymentPayloadV2 } from './protocol.ts';
+import { mismatch, sameHex } from './refusals.ts';
+import type { ExactTransfer, UptoTransfer } from './transfer.ts';
 
-export type VerifyQuote = (
-  id: string,
-  route: Route,
-  nowMs: number,
-) => 'ok' | 'expired' | 'unknown' | 'other_route';
-
-export interface OfferCheck {
-  readonly network: X402Network;
-  readonly exact: ExactEvmPayload;
-  readonly credential: X402Credential;
-  readonly demand: Demand;
-  readonly deadlines: Deadlines;
-  readonly verifyQuote: VerifyQuote;
-}
+/** Throws nothing: what is wrong is returned. */
+type OfferCheck = Pick<Attempt, 'parts' | 'network' | 'credential' | 'transfer' | 'demand'>;
 
 /** Null when everything fits; the signature is not looked at here. */
 export function checkOffer(check: OfferCheck): PaymentRefused | null {
-  const { credential } = check;
+  const { credential, transfer } = check;
   const accepted = credential.payment.x402Version === 2 ? credential.payment : null;
   return (
     (accepted && checkAccepted(check, accepted)) ??
-    checkTransfer(check) ??
-    checkValidity(check) ??
+    (transfer.scheme === 'exact' ? checkExact(check, transfer) : checkPermit(check, transfer)) ??
     (accepted && checkQuote(check, accepted))
   );
 }
@@ -51,8 +37,32 @@ function checkAccepted(
   return null;
 }
 
-function checkTransfer({ network, exact, demand }: OfferCheck): PaymentRefused | null {
-  const { to, value } = exact.authorization;
+function checkExact(check: OfferCheck, transfer: ExactTransfer): PaymentRefused | null {
+  return checkTransfer(check, transfer) ?? checkValidity(check, transfer);
+}
+
+function checkPermit(
+  { parts, network, credential, demand }: OfferCheck,
+  { signed }: UptoTransfer,
+): PaymentRefused | null {
+  const check: UptoCheck = {
+    permit: signed,
+    asset: network.asset.address,
+    payTo: network.payTo,
+    facilitator: network.upto?.facilitator ?? network.payTo,
+    amount: amountOn(network, demand.quote.max),
+    window: parts.deadlines.validBefore(demand.route, demand.nowMs),
+    nowMs: demand.nowMs,
+  };
+  const sponsored = credential.upto?.sponsored ?? null;
+  return checkUpto(check) ?? (sponsored && checkSponsored(sponsored, check));
+}
+
+function checkTransfer(
+  { network, demand }: OfferCheck,
+  { signed }: ExactTransfer,
+): PaymentRefused | null {
+  const { to, value } = signed;
   const amount = amountOn(network, demand.quote.max);
   if (!sameHex(to, network.payTo))
     return mismatch('invalid_exact_evm_payload_recipient_mismatch', 'to', network.payTo, to);
@@ -66,9 +76,12 @@ function checkTransfer({ network, exact, demand }: OfferCheck): PaymentRefused |
   return null;
 }
 
-function checkValidity({ exact, demand, deadlines }: OfferCheck): PaymentRefused | null {
-  const { validAfter, validBefore } = exact.authorization;
-  const { earliest, latest } = deadlines.validBefore(demand.route, demand.nowMs);
+function checkValidity(
+  { parts, demand }: OfferCheck,
+  { signed }: ExactTransfer,
+): PaymentRefused | null {
+  const { validAfter, validBefore } = signed;
+  const { earliest, latest } = parts.deadlines.validBefore(demand.route, demand.nowMs);
   const nowSeconds = BigInt(Math.floor(demand.nowMs / 1000));
   if (validAfter >= nowSeconds)
     return mismatch(
@@ -99,7 +112,7 @@ function checkValidity({ exact, demand, deadlines }: OfferCheck): PaymentRefused
  * signature for one route would pay another of the same price.
  */
 function checkQuote(
-  { demand, verifyQuote }: OfferCheck,
+  { demand, parts }: OfferCheck,
   { accepted }: PaymentPayloadV2,
 ): PaymentRefused | null {
   const quote = accepted.extra?.quote;
@@ -109,7 +122,7 @@ function checkQuote(
       'accepted.extra.quote is missing.',
       'Echo the offer as it came, with extra.quote, in accepted.',
     );
-  const verdict = verifyQuote(quote, demand.route, demand.nowMs);
+  const verdict = parts.verifyQuote(quote, demand.route, demand.nowMs);
   if (verdict === 'ok') return null;
   if (verdict === 'expired')
     return new PaymentRefused('quote_expired', 'accepted.extra.quote is too old.');
@@ -117,22 +130,4 @@ function checkQuote(
     verdict === 'unknown' ? 'quote_unknown' : 'quote_other_route',
     'accepted.extra.quote is not a quote for this route at its present price.',
   );
-}
-
-function mismatch(code: string, field: string, expected: string, got: string): PaymentRefused {
-  return new PaymentRefused(
-    code,
-    `${field} is ${printable(got)}, expected ${expected}.`,
-    `Sign an offer of this 402: ${field} must be ${expected}.`,
-  );
-}
-
-function sameHex(one: string, other: string): boolean {
-  return one.toLowerCase() === other.toLowerCase();
-}
-
-/** A stranger's text in a message of ours: short, and without control characters. */
-function printable(text: string): string {
-  const plain = text.replace(/[^\x20-\x7e]/g, '?');
-  return plain.length > 100 ? `${plain.slice(0, 100)}…` : plain;
 }

@@ -1,4 +1,4 @@
-/** The payer's side of x402: understand offers of v1 and v2 alike, and sign one of them (scheme exact, EIP-3009). */
+/** The payer's side of x402: understand offers of v1 and v2 alike, and sign one of them (scheme exact, EIP-3009; upto is in client-upto). */
 
 import type { Eip712Domain, Hex, TransferAuthorization } from '../../chains/evm/sign.ts';
 import {
@@ -12,6 +12,7 @@ import {
   USDC,
   type UsdcToken,
 } from './protocol.ts';
+import { encodeSponsoredPermit, GAS_SPONSORING, type SponsoredPermit } from './protocol-upto.ts';
 
 /** Who signs. The private key stays inside; a hardware wallet or a remote signer fits as well. */
 export interface X402Wallet {
@@ -36,8 +37,19 @@ export interface X402Offer {
   readonly maxTimeoutSeconds: number;
   /** `eip3009`, `permit2`… when the offer names one. */
   readonly transferMethod: string | null;
-  /** The credential for this offer around a signed payload. `paymentId` goes where the server asks for one. */
-  credential(payload: JsonObject, paymentId: string): PaymentPayload;
+  /** Who alone may settle, when the offer names one (scheme upto). */
+  readonly facilitator: string | null;
+  /** Whether the 402 says that the gas of a permit for Permit2 is paid for. */
+  readonly sponsorsPermit: boolean;
+  /**
+   * The credential for this offer around a signed payload. `paymentId` goes where the server asks for one, a
+   * permit where it offered to pay its gas.
+   */
+  credential(
+    payload: JsonObject,
+    paymentId: string,
+    permit?: SponsoredPermit | null,
+  ): PaymentPayload;
 }
 
 export function offersOfV2(required: PaymentRequiredV2): X402Offer[] {
@@ -50,13 +62,15 @@ export function offersOfV2(required: PaymentRequiredV2): X402Offer[] {
     asset: accepted.asset,
     payTo: accepted.payTo,
     maxTimeoutSeconds: accepted.maxTimeoutSeconds,
-    transferMethod: transferMethodOf(accepted.extra),
-    credential: (payload, paymentId) => ({
+    transferMethod: textIn(accepted.extra, 'assetTransferMethod'),
+    facilitator: textIn(accepted.extra, 'facilitatorAddress'),
+    sponsorsPermit: isRecord(extensions?.[GAS_SPONSORING]),
+    credential: (payload, paymentId, permit = null) => ({
       x402Version: 2,
       resource,
       accepted,
       payload,
-      ...(extensions ? { extensions: echoExtensions(extensions, paymentId) } : {}),
+      ...(extensions ? { extensions: echoExtensions(extensions, paymentId, permit) } : {}),
     }),
   }));
 }
@@ -70,7 +84,9 @@ export function offersOfV1(required: PaymentRequiredV1): X402Offer[] {
     asset: offer.asset,
     payTo: offer.payTo,
     maxTimeoutSeconds: offer.maxTimeoutSeconds,
-    transferMethod: transferMethodOf(offer.extra),
+    transferMethod: textIn(offer.extra, 'assetTransferMethod'),
+    facilitator: null,
+    sponsorsPermit: false,
     credential: (payload) => ({
       x402Version: 1,
       scheme: offer.scheme,
@@ -88,16 +104,22 @@ export type Payability =
 /** A signature is money until it expires, so one that would live longer than this is not given. */
 const TIMEOUT_SECONDS_MAX = 24 * 60 * 60;
 
+/** How the token moves under each scheme that this payer can sign. */
+const METHODS: Readonly<Record<string, string>> = { exact: 'eip3009', upto: 'permit2' };
+
 const ADDRESS = /^0x[0-9a-fA-F]{40}$/;
 
 /** Whether a wallet on EVM networks can pay an offer, and with which token. */
 export function payabilityOf(offer: X402Offer): Payability {
   const no = (reason: string): Payability => ({ payable: false, reason });
-  if (offer.scheme !== 'exact') return no(`the scheme ${show(offer.scheme)} is not supported`);
+  const isUpto = offer.scheme === 'upto' && offer.version === 2;
+  if (offer.scheme !== 'exact' && !isUpto)
+    return no(`the scheme ${show(offer.scheme)} is not supported`);
   if (!offer.network.startsWith('eip155:'))
     return no(`an EVM wallet can't pay on ${show(offer.network)}`);
-  if (offer.transferMethod !== null && offer.transferMethod !== 'eip3009')
-    return no(`the transfer method ${show(offer.transferMethod)} is not supported`);
+  const method = offer.transferMethod;
+  if (method !== null && method !== METHODS[offer.scheme])
+    return no(`the transfer method ${show(method)} is not supported`);
   // Only a token that we know is a dollar can be held against a budget in dollars: anybody can issue
   // a token and name it USDC, so neither the symbol nor the domain in the offer is believed.
   const token = USDC.get(offer.network);
@@ -109,6 +131,8 @@ export function payabilityOf(offer: X402Offer): Payability {
     return no(
       `it wants a signature that is valid for ${offer.maxTimeoutSeconds} s, not 1 to ${TIMEOUT_SECONDS_MAX} s`,
     );
+  if (isUpto && !ADDRESS.test(offer.facilitator ?? 'nobody'))
+    return no('it does not name the facilitator that would settle');
   return { payable: true, token };
 }
 
@@ -161,7 +185,15 @@ export async function signOffer(order: {
 }
 
 /** Extensions are echoed; `payment-identifier` also gets the id that makes resends recognisable (x402 v2 extensions). */
-function echoExtensions(extensions: JsonObject, paymentId: string): JsonObject {
+function echoExtensions(
+  declared: JsonObject,
+  paymentId: string,
+  permit: SponsoredPermit | null,
+): JsonObject {
+  const extensions =
+    permit === null
+      ? declared
+      : { ...declared, ...encodeSponsoredPermit(permit, declared[GAS_SPONSORING]) };
   const identifier = extensions['payment-identifier'];
   if (!isRecord(identifier) || !isRecord(identifier.info)) return extensions;
   return {
@@ -170,9 +202,9 @@ function echoExtensions(extensions: JsonObject, paymentId: string): JsonObject {
   };
 }
 
-function transferMethodOf(extra: JsonObject | null | undefined): string | null {
-  const method = extra?.assetTransferMethod;
-  return typeof method === 'string' ? method : null;
+function textIn(extra: JsonObject | null | undefined, key: string): string | null {
+  const value = extra?.[key];
+  return typeof value === 'string' ? value : null;
 }
 
 function isRecord(value: unknown): value is JsonObject {

@@ -2,6 +2,7 @@
 
 import { keccak_256 } from '@noble/hashes/sha3.js';
 import { z } from 'zod';
+import { parseUsd } from '../../core/money.ts';
 import { USDC } from './protocol.ts';
 
 /** Order of secp256k1: a private key is between 1 and one less. */
@@ -79,6 +80,13 @@ const networkSchema = z
     confirmations: count(1, 10_000)
       .optional()
       .describe('Blocks until a settlement is final; default: the top-level confirmations.'),
+    recheckBlocks: z
+      .int()
+      .min(0)
+      .max(10_000)
+      .default(64)
+      .describe('Blocks within which a settled payment is looked for again after a reorganisation.')
+      .meta({ examples: [64] }),
     maxFeeGwei: count(200, 1_000_000)
       .default(200)
       .describe('What one unit of gas may cost; above it a settlement waits, within its validity.'),
@@ -99,12 +107,31 @@ const networkId = z.string().refine((id) => /^eip155:[1-9][0-9]{0,15}$/.test(id)
     'is not a network that is available\nWrite a CAIP-2 id such as eip155:8453 or eip155:84532.',
 });
 
+const gasSponsoringSchema = z
+  .strictObject({
+    perDay: z
+      .int()
+      .min(0)
+      .max(1000)
+      .default(1)
+      .describe('Permits of one wallet whose gas is paid on one day (UTC).')
+      .meta({ examples: [1] }),
+    minPrice: z
+      .string()
+      .refine(isDollars, { error: 'is not an amount of dollars\nWrite for example $0.05.' })
+      .default('$0.05')
+      .describe('No permit goes along with a call that cannot cost this much.')
+      .meta({ examples: ['$0.05'] }),
+  })
+  .describe('Pays the gas by which a wallet first lets Permit2 spend its token (scheme upto).');
+
 export const x402Schema = z
   .strictObject({
     payTo: z
       .strictObject({ eip155: address.describe('Address on every EVM network.') })
       .describe('Where the money goes.'),
     networks: z.record(networkId, networkSchema),
+    gasSponsoring: gasSponsoringSchema.optional(),
   })
   .superRefine(({ networks }, context) => {
     if (Object.keys(networks).length === 0)
@@ -121,7 +148,7 @@ export const x402Schema = z
           message: `is missing, and USDC on ${id} is not known here\nAdd address, name, version, decimals and symbol of the token.`,
         });
   })
-  .describe('Payments by wallet (x402, scheme exact).');
+  .describe('Payments by wallet (x402, schemes exact and upto).');
 
 export type X402Config = z.output<typeof x402Schema>;
 export type X402NetworkConfig = X402Config['networks'][string];
@@ -129,6 +156,14 @@ export type X402NetworkConfig = X402Config['networks'][string];
 /** Whether a CAIP-2 network moves play money; an unknown one counts as real. */
 export function isTestnet(network: string): boolean {
   return USDC.get(network)?.testnet ?? TEST_CHAINS.has(network);
+}
+
+function isDollars(text: string): boolean {
+  try {
+    return parseUsd(text) >= 0n;
+  } catch {
+    return false;
+  }
 }
 
 function isKey(value: bigint): boolean {

@@ -2,6 +2,7 @@
 
 import { hash } from 'node:crypto';
 import { kindOfSignature, SignatureMalformed } from '../../chains/evm/recover.ts';
+import type { Hex } from '../../chains/evm/sign.ts';
 import { CredentialConflict, CredentialMalformed, HeadersTooLarge } from '../../core/errors.ts';
 import type { Exchange } from '../../core/exchange.ts';
 import type { Presented } from '../../core/ports/rail.ts';
@@ -14,6 +15,12 @@ import {
   type PaymentPayload,
   X402FormatError,
 } from './protocol.ts';
+import {
+  decodeSponsoredPermit,
+  decodeUptoEvmPayload,
+  type SponsoredPermit,
+  type UptoEvmPayload,
+} from './protocol-upto.ts';
 
 export interface X402Credential extends Presented {
   readonly rail: 'x402';
@@ -21,10 +28,17 @@ export interface X402Credential extends Presented {
   readonly scheme: string;
   /** CAIP-2, also where v1 or an alias named it. */
   readonly network: string;
-  /** Null for another scheme or another kind of chain, which are refused later, with the offers. */
+  /** One of both; both null for another scheme or another kind of chain, which are refused later, with the offers. */
   readonly exact: ExactEvmPayload | null;
+  readonly upto: UptoCredential | null;
   /** Whether a key signed, or only a contract wallet can tell (ERC-1271). */
   readonly signedBy: 'key' | 'contract';
+}
+
+/** A permit of the scheme upto, and the permit of the token that may go along. */
+export interface UptoCredential {
+  readonly payload: UptoEvmPayload;
+  readonly sponsored: SponsoredPermit | null;
 }
 
 /**
@@ -54,19 +68,38 @@ function readCredential(text: string): X402Credential {
   const payment = decodePaymentHeader(text);
   const { scheme, network: named } = payment.x402Version === 2 ? payment.accepted : payment;
   const network = canonicalNetwork(named);
-  const isExactEvm = scheme === 'exact' && network.startsWith('eip155:');
-  const exact = isExactEvm ? decodeExactEvmPayload(payment.payload) : null;
+  const isEvm = network.startsWith('eip155:');
+  const exact = isEvm && scheme === 'exact' ? decodeExactEvmPayload(payment.payload) : null;
+  const upto = isEvm && scheme === 'upto' ? readUpto(payment) : null;
+  const from = (exact?.authorization ?? upto?.payload.permit2Authorization)?.from;
+  const signature = exact?.signature ?? upto?.payload.signature;
   return {
     rail: 'x402',
     oneTime: true,
     credentialHash: hash('sha256', text),
-    payer: exact && `wallet:${network}:${exact.authorization.from.toLowerCase()}`,
-    ...{ payment, scheme, network, exact },
-    signedBy: exact === null ? 'key' : signerOf(exact),
+    payer: from === undefined ? null : `wallet:${network}:${from.toLowerCase()}`,
+    quoteId: quoteIdOf(payment),
+    pays: null,
+    ...{ payment, scheme, network, exact, upto },
+    signedBy: signature === undefined ? 'key' : signerOf(signature),
   };
 }
 
-function signerOf({ signature }: ExactEvmPayload): 'key' | 'contract' {
+/** The quote that v2 echoes; a v1 payment has none. */
+function quoteIdOf(payment: PaymentPayload): string | null {
+  const quote = payment.x402Version === 2 ? payment.accepted.extra?.quote : null;
+  return typeof quote === 'string' ? quote : null;
+}
+
+function readUpto(payment: PaymentPayload): UptoCredential {
+  const extensions = payment.x402Version === 2 ? payment.extensions : null;
+  return {
+    payload: decodeUptoEvmPayload(payment.payload),
+    sponsored: decodeSponsoredPermit(extensions),
+  };
+}
+
+function signerOf(signature: Hex): 'key' | 'contract' {
   try {
     return kindOfSignature(signature);
   } catch (error) {

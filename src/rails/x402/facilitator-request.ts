@@ -1,6 +1,5 @@
 /** What a remote facilitator gets to see of a payment, and its word on it before the work. */
 
-import type { SignedTransfer } from '../../chains/evm/contract-calls.ts';
 import { PaymentRefused, RailUnavailable } from '../../core/errors.ts';
 import type { Demand } from '../../core/ports/rail.ts';
 import type { X402Credential } from './credential.ts';
@@ -9,6 +8,7 @@ import type { X402Network } from './network.ts';
 import { amountOn, requirementsV1, requirementsV2 } from './offers.ts';
 import type { AuthorizedTransfer, X402Parts } from './parts.ts';
 import { encodeExactEvmPayload } from './protocol.ts';
+import type { ExactTransfer } from './transfer.ts';
 
 /**
  * Body of `/verify` and `/settle`, as JSON text: the very same bytes each time. The quote stays out of
@@ -18,12 +18,12 @@ export function facilitatorRequest(sent: {
   readonly parts: X402Parts;
   readonly network: X402Network;
   readonly credential: X402Credential;
-  readonly transfer: SignedTransfer;
+  readonly transfer: ExactTransfer;
   readonly demand: Demand;
 }): string {
   const { parts, network, demand } = sent;
   const { payment } = sent.credential;
-  const { signature, ...authorization } = sent.transfer;
+  const { signature, ...authorization } = sent.transfer.signed;
   const payload = encodeExactEvmPayload({ signature, authorization });
   const amount = amountOn(network, demand.quote.max);
   const seconds = parts.deadlines.maxTimeoutSeconds(demand.route);
@@ -62,6 +62,7 @@ export async function verifyRemotely(
   } catch (error) {
     if (!(error instanceof FacilitatorUnavailable)) throw error;
     if (!error.sent) onUnsent();
+    network.facilitatorFailed(facilitator.url);
     network.liveness.report(error.message);
     throw new RailUnavailable(`${network.displayName}: the facilitator does not answer.`);
   }

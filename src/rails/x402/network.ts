@@ -12,6 +12,7 @@ import type { X402Config, X402NetworkConfig } from './config.ts';
 import type { FacilitatorClient } from './facilitator.ts';
 import { createLiveness, type Liveness } from './liveness.ts';
 import { USDC, v1NameOf } from './protocol.ts';
+import { createUptoSupport, type UptoSupport } from './upto-support.ts';
 
 export interface X402Network {
   /** CAIP-2. */
@@ -26,14 +27,20 @@ export interface X402Network {
   /** EIP-712 separator of the token, computed once. */
   readonly separator: Uint8Array;
   readonly confirmations: number;
+  /** How far behind the newest block what settled is looked for again; 0: never. */
+  readonly recheckBlocks: number;
   /** Wei that one unit of gas may cost. */
   readonly feePerGasMax: bigint;
   readonly chain: EvmChain;
   readonly watcher: ReceiptWatcher;
   /** Who settles: our own key, or the remote facilitators. */
   readonly submitter: Submitter | null;
+  /** Null without an own key, which alone can settle upto. */
+  readonly upto: UptoSupport | null;
   /** The facilitator that served this network when it was last asked. */
   facilitator(): string | null;
+  /** That facilitator gave no usable answer: new payments go to the others first, for a while. */
+  facilitatorFailed(url: string): void;
   readonly liveness: Liveness;
 }
 
@@ -92,11 +99,14 @@ export function openNetwork(
     payTo: toChecksumAddress(payTo.eip155 as Hex),
     separator,
     confirmations,
+    recheckBlocks: config.recheckBlocks,
     feePerGasMax: BigInt(config.maxFeeGwei) * 1_000_000_000n,
     chain,
     watcher: createReceiptWatcher(chain, { pollMs: config.pollMs, confirmations }),
     submitter,
+    upto: submitter === null ? null : createUptoSupport(chain, submitter.address, parts.clock),
     facilitator: () => chooser.current(),
+    facilitatorFailed: (url) => chooser.failed(url),
     liveness: createLiveness(probe, parts.clock, (problem) => {
       if (problem === null) parts.log.info({ network: id }, 'x402 takes payments here');
       else parts.log.warn({ network: id, problem }, 'x402 takes no payments here');
@@ -139,6 +149,7 @@ function openSubmitter(
 
 interface FacilitatorChooser {
   current(): string | null;
+  failed(url: string): void;
   /** Null once a facilitator serves the network, else why none does. */
   problem(): Promise<string | null>;
 }
@@ -152,13 +163,21 @@ function chooseFacilitator(
   const names = [id, v1NameOf(id) ?? id];
   let current: string | null = null;
   let askedAtMs = Number.NEGATIVE_INFINITY;
+  const failedAtMs = new Map<string, number>();
+  const failedLately = (url: string): boolean =>
+    clock.now() - (failedAtMs.get(url) ?? Number.NEGATIVE_INFINITY) < SUPPORTED_FRESH_MS;
   return {
     current: () => current,
+    failed(url) {
+      failedAtMs.set(url, clock.now());
+      if (url === current) current = null;
+    },
     async problem() {
       if (urls.length === 0) return null;
       if (current !== null && clock.now() - askedAtMs < SUPPORTED_FRESH_MS) return null;
       let problem = '';
-      for (const url of urls) {
+      const inOrder = [...urls].sort((a, b) => Number(failedLately(a)) - Number(failedLately(b)));
+      for (const url of inOrder) {
         try {
           if (await facilitators.supports(url, names)) {
             [current, askedAtMs] = [url, clock.now()];

@@ -7,7 +7,10 @@ import type { Quote } from '../../core/quote.ts';
 import type { Route } from '../../core/route.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { X402Network } from './network.ts';
-import { encodeHeader, type Requirements, type RequirementsV1 } from './protocol.ts';
+import { encodeJson, type JsonObject, type Requirements, type RequirementsV1 } from './protocol.ts';
+import { declareGasSponsoring } from './protocol-upto.ts';
+import { schemesOf } from './schemes.ts';
+import type { UptoSupport } from './upto-support.ts';
 
 /** Node refuses more than 16 KiB of headers in all, and other headers need room too. */
 const HEADER_BYTES_MAX = 4096;
@@ -65,6 +68,37 @@ export function requirementsV1(
   };
 }
 
+/** What v2 asks for by the scheme upto: at most `amount`, settled by our own key alone. */
+function requirementsUpto(
+  network: X402Network,
+  { facilitator }: UptoSupport,
+  amount: bigint,
+  maxTimeoutSeconds: number,
+  quote: string,
+): Requirements {
+  const exact = requirementsV2(network, amount, maxTimeoutSeconds);
+  return {
+    ...exact,
+    scheme: 'upto',
+    extra: {
+      ...exact.extra,
+      assetTransferMethod: 'permit2',
+      facilitatorAddress: facilitator,
+      quote,
+    },
+  };
+}
+
+/** How a route is paid that is measured afterwards. */
+export interface UptoOffers {
+  /** Those of the networks that can settle it. */
+  readonly networks: ReadonlySet<X402Network>;
+  /** Whether the gas of a permit for Permit2 is paid for. */
+  readonly sponsors: boolean;
+}
+
+const NO_UPTO: UptoOffers = { networks: new Set(), sponsors: false };
+
 /** Offers of one quote on the networks that are live. */
 export function buildOffers(
   networks: readonly X402Network[],
@@ -73,7 +107,9 @@ export function buildOffers(
   exchange: Exchange,
   deadlines: Deadlines,
   reason: string = DEFAULT_REASON,
+  upto: UptoOffers = NO_UPTO,
 ): Offers {
+  const schemes = schemesOf(route);
   const seconds = deadlines.maxTimeoutSeconds(route);
   const { description } = route;
   const resource = { url: resourceUrl(exchange), description };
@@ -82,6 +118,10 @@ export function buildOffers(
   const plain: object[] = [];
   for (const network of networks) {
     const amount = amountOn(network, quote.max);
+    // First, since clients take the first that they can: here nobody pays more than was used.
+    if (network.upto !== null && upto.networks.has(network))
+      accepts.push(requirementsUpto(network, network.upto, amount, seconds, quote.id));
+    if (!schemes.exact) continue;
     accepts.push(requirementsV2(network, amount, seconds, quote.id));
     const v1 = requirementsV1(network, amount, seconds, resource);
     if (v1 !== null) acceptsV1.push(v1);
@@ -95,7 +135,10 @@ export function buildOffers(
     });
   }
   return {
-    headers: ['PAYMENT-REQUIRED', paymentRequired(reason, resource, accepts)],
+    headers: [
+      'PAYMENT-REQUIRED',
+      paymentRequired(reason, resource, accepts, upto.sponsors ? declareGasSponsoring() : null),
+    ],
     body: { x402Version: 1, accepts: acceptsV1, x402: { version: 2, networks: plain } },
     unlock: `pay via x402 (${unlockOf(networks)})`,
   };
@@ -109,27 +152,33 @@ function paymentRequired(
   reason: string,
   resource: { readonly url: string; readonly description: string },
   accepts: readonly Requirements[],
+  extensions: JsonObject | null,
 ): string {
   const { url, description } = resource;
   const bare = url.split('?', 1)[0] ?? '';
   const full = description === '' ? { url } : { url, description };
-  const message = (info: object, count: number, error = reason) => ({
-    x402Version: 2,
-    error,
-    resource: { ...info, mimeType: MIME_TYPE },
-    accepts: accepts.slice(0, count),
-  });
+  const message = (info: object, count: number, error = reason): string =>
+    JSON.stringify({
+      x402Version: 2,
+      error,
+      resource: { ...info, mimeType: MIME_TYPE },
+      accepts: accepts.slice(0, count),
+      ...(extensions === null ? {} : { extensions }),
+    });
   const all = accepts.length;
-  if (fits(message(full, all))) return encodeHeader(message(full, all));
-  for (let count = all; count > 1; count--)
-    if (fits(message({ url }, count))) return encodeHeader(message({ url }, count));
+  const whole = message(full, all);
+  if (fits(whole)) return encodeJson(whole);
+  for (let count = all; count > 1; count--) {
+    const shorter = message({ url }, count);
+    if (fits(shorter)) return encodeJson(shorter);
+  }
   const last = [message({ url }, 1), message({ url: bare }, 1)].find(fits);
   const origin = { url: url.split('/', 3).join('/') };
-  return encodeHeader(last ?? message(origin, 1, DEFAULT_REASON));
+  return encodeJson(last ?? message(origin, 1, DEFAULT_REASON));
 }
 
-function fits(message: object): boolean {
-  return Buffer.byteLength(JSON.stringify(message)) <= JSON_BYTES_MAX;
+function fits(json: string): boolean {
+  return Buffer.byteLength(json) <= JSON_BYTES_MAX;
 }
 
 function resourceUrl({ remote, target }: Exchange): string {

@@ -1,9 +1,20 @@
 /** Reads the messages of x402 and checks the type of every field. Throws X402FormatError and nothing else. */
 
 import {
+  given,
+  hexBytes,
+  isAbsent,
+  object,
+  optionalObject,
+  optionalString,
+  seconds,
+  signature,
+  string,
+  uint256,
+} from './protocol-fields.ts';
+import {
   CREDENTIAL_CHARS_MAX,
   decodeHeader,
-  isObject,
   type JsonObject,
   OFFER_CHARS_MAX,
   X402FormatError,
@@ -20,7 +31,6 @@ import type {
 } from './protocol-types.ts';
 
 const OFFERS_MAX = 64;
-const SIGNATURE_BYTES_MAX = 2048;
 
 /** Reads `PAYMENT-SIGNATURE` or `X-PAYMENT`; the version inside decides, not the header's name. */
 export function decodePaymentHeader(text: string): PaymentPayload {
@@ -198,81 +208,4 @@ function resourceInfo(value: unknown): ResourceInfo {
   if (!isAbsent(tags) && !(Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')))
     throw new X402FormatError('resource.tags', 'is not a list of strings');
   return resource as unknown as ResourceInfo;
-}
-
-function isAbsent(value: unknown): value is null | undefined {
-  return value === undefined || value === null;
-}
-
-function given<Key extends string, Value>(
-  key: Key,
-  value: Value | undefined,
-): { [key in Key]?: Value } {
-  return value === undefined ? {} : ({ [key]: value } as { [key in Key]: Value });
-}
-
-function object(value: unknown, field: string): JsonObject {
-  if (isAbsent(value)) throw new X402FormatError(field, 'is missing');
-  if (!isObject(value)) throw new X402FormatError(field, 'is not an object');
-  return value;
-}
-
-function optionalObject(value: unknown, field: string): JsonObject | undefined {
-  return isAbsent(value) ? undefined : object(value, field);
-}
-
-function string(owner: JsonObject, key: string, parent?: string): string {
-  const value = owner[key];
-  const field = parent === undefined ? key : `${parent}.${key}`;
-  if (isAbsent(value)) throw new X402FormatError(field, 'is missing');
-  if (typeof value !== 'string') throw new X402FormatError(field, 'is not a string');
-  return value;
-}
-
-function optionalString(owner: JsonObject, key: string, parent?: string): string | undefined {
-  return isAbsent(owner[key]) ? undefined : string(owner, key, parent);
-}
-
-function seconds(value: unknown, field: string): number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
-    throw new X402FormatError(field, 'is not a whole number of seconds');
-  return value;
-}
-
-// One spelling per number: with leading zeros the same authorization could be written as many credentials.
-const DECIMAL = /^(?:0|[1-9][0-9]{0,77})$/;
-const UINT256_END = 1n << 256n;
-
-function uint256(value: unknown, field: string): bigint {
-  if (isAbsent(value)) throw new X402FormatError(field, 'is missing');
-  if (typeof value !== 'string' || !DECIMAL.test(value))
-    throw new X402FormatError(field, 'is not a whole number as a decimal string');
-  const number = BigInt(value);
-  if (number >= UINT256_END) throw new X402FormatError(field, 'is 2^256 or more');
-  return number;
-}
-
-const HEX = /^0x[0-9a-fA-F]*$/;
-
-function hexBytes(value: unknown, bytes: number, field: string): `0x${string}` {
-  if (isAbsent(value)) throw new X402FormatError(field, 'is missing');
-  if (!isHex(value, bytes, bytes))
-    throw new X402FormatError(field, `is not 0x and ${2 * bytes} hexadecimal digits`);
-  return value;
-}
-
-function signature(value: unknown, field: string): `0x${string}` {
-  if (isAbsent(value)) throw new X402FormatError(field, 'is missing');
-  if (!isHex(value, 1, SIGNATURE_BYTES_MAX))
-    throw new X402FormatError(
-      field,
-      `is not 0x and an even number of hexadecimal digits, at most ${2 * SIGNATURE_BYTES_MAX}`,
-    );
-  return value;
-}
-
-function isHex(value: unknown, bytesMin: number, bytesMax: number): value is `0x${string}` {
-  if (typeof value !== 'string' || value.length % 2 !== 0) return false;
-  const bytes = value.length / 2 - 1;
-  return bytes >= bytesMin && bytes <= bytesMax && HEX.test(value);
 }

@@ -21,7 +21,13 @@ const DEPTH_MAX = 32;
 
 /** Encodes a message as a header value: standard base64 of its JSON in UTF-8 (x402 v2, HTTP transport). */
 export function encodeHeader(value: object): string {
-  const bytes = new TextEncoder().encode(JSON.stringify(value));
+  return encodeJson(JSON.stringify(value));
+}
+
+/** The same of a message that is JSON already. */
+export function encodeJson(json: string): string {
+  if (ASCII.test(json)) return btoa(json);
+  const bytes = new TextEncoder().encode(json);
   let binary = '';
   for (const byte of bytes) binary += String.fromCharCode(byte);
   return btoa(binary);

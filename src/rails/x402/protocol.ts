@@ -14,6 +14,7 @@ export {
 export {
   CREDENTIAL_CHARS_MAX,
   encodeHeader,
+  encodeJson,
   type JsonObject,
   OFFER_CHARS_MAX,
   parseMessage,

@@ -6,6 +6,7 @@ import type { SignedTransaction } from '../../chains/evm/transaction.ts';
 import { CoinslotError } from '../../core/errors.ts';
 import type { Payment } from '../../core/payment.ts';
 import { FacilitatorUnavailable } from './facilitator.ts';
+import type { Effort } from './parts.ts';
 import { concludeBy, effortOf, noteWaste, type OpenSettlement } from './settled-on-chain.ts';
 import { resignSettlement, type SignedSettlement, signSettlement } from './sign-settlement.ts';
 
@@ -36,10 +37,7 @@ export async function sendAndWait(
 export async function push(open: OpenSettlement): Promise<Payment | string> {
   const { parts, settlement } = open;
   const effort = effortOf(open);
-  const nowMs = parts.clock.now();
-  if (nowMs < effort.nextPushAtMs) return 'pending';
-  effort.nextPushAtMs = nowMs + Math.min(PUSH_EVERY_MIN_MS * 2 ** effort.pushes, PUSH_EVERY_MAX_MS);
-  effort.pushes++;
+  if (!isTime(effort, parts.clock.now())) return 'pending';
   if (settlement.facilitator !== null) return await sendAndWait(open, parts.resolveMs);
   const current = await currentTransaction(open);
   if (current.outcome === 'blocked') return current.reason;
@@ -48,6 +46,14 @@ export async function push(open: OpenSettlement): Promise<Payment | string> {
     { ...open, settlement: { ...settlement, transaction } },
     parts.resolveMs,
   );
+}
+
+/** Whether it is time for another try; if so, the next one comes later. */
+export function isTime(effort: Effort, nowMs: number): boolean {
+  if (nowMs < effort.nextPushAtMs) return false;
+  effort.nextPushAtMs = nowMs + Math.min(PUSH_EVERY_MIN_MS * 2 ** effort.pushes, PUSH_EVERY_MAX_MS);
+  effort.pushes++;
+  return true;
 }
 
 /** Why a settlement stays open when something threw. Rethrows what is not about the outside. */
@@ -100,6 +106,7 @@ async function ask(open: OpenSettlement, timeoutMs: number): Promise<Sent> {
     return { hash, reason: 'facilitator_unconfirmed' };
   } catch (error) {
     if (!(error instanceof FacilitatorUnavailable)) throw error;
+    network.facilitatorFailed(url);
     network.liveness.report(error.message);
     return { hash: null, reason: 'facilitator_silent' };
   }
@@ -142,7 +149,7 @@ async function signNext(open: OpenSettlement): Promise<SignedSettlement> {
   const { network, settlement, parts, payment } = open;
   const { submitter } = network;
   if (submitter === null) return { outcome: 'blocked', reason: 'simulation_failed' };
-  const signed = await signSettlement(network, submitter, settlement.asset, settlement.transfer);
+  const signed = await signSettlement(network, submitter, settlement.transfer);
   if (signed.outcome === 'blocked') return signed;
   const { transaction } = signed;
   try {
@@ -169,13 +176,12 @@ async function bump(open: OpenSettlement, stuck: SignedTransaction): Promise<Sig
   const { submitter } = network;
   if (submitter === null) return { outcome: 'signed', transaction: stuck };
   const effort = effortOf(open);
-  const { asset, transfer } = settlement;
-  const signed = await resignSettlement(
-    ...([network, submitter, asset, transfer, stuck, effort.bumps + 1] as const),
-  );
+  const { transfer } = settlement;
+  const signed = await resignSettlement(network, submitter, transfer, stuck, effort.bumps + 1);
   if (signed.outcome === 'blocked') return signed;
   await parts.ledger.replaceTransaction(payment.id, signed.transaction);
   submitter.keep(signed.transaction);
+  effort.replaced.add(stuck.hash);
   effort.bumps++;
   effort.signedAtMs = parts.clock.now();
   parts.log.warn(

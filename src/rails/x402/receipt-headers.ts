@@ -23,7 +23,9 @@ export function receiptHeaders(payment: Payment): readonly string[] {
 }
 
 function responseOf(payment: Payment): SettleResponse | null {
-  const isPaid = PAID.has(payment.state) && payment.transaction !== null;
+  // Of upto nothing may be due, and then nothing is sent.
+  const isFree = payment.state === 'settled' && payment.amount === 0n;
+  const isPaid = PAID.has(payment.state) && (payment.transaction !== null || isFree);
   const isPending = PENDING.has(payment.state);
   if (!isPaid && !isPending && payment.state !== 'settlement_failed') return null;
   const address = payment.payer.slice(payment.payer.lastIndexOf(':') + 1);

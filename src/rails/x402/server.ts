@@ -6,21 +6,24 @@ import { RailUnavailable } from '../../core/errors.ts';
 import type { Exchange } from '../../core/exchange.ts';
 import type { Random } from '../../core/id.ts';
 import type { Log } from '../../core/log.ts';
+import { parseUsd } from '../../core/money.ts';
 import type { Ledger } from '../../core/ports/ledger.ts';
 import type { Offers, Rail } from '../../core/ports/rail.ts';
 import type { Quote } from '../../core/quote.ts';
 import type { Route } from '../../core/route.ts';
 import { authorize } from './authorize.ts';
-import type { VerifyQuote } from './check-offer.ts';
 import type { X402Config } from './config.ts';
 import { recogniseCredential, type X402Credential } from './credential.ts';
 import { createDeadlines } from './deadlines.ts';
 import { createFacilitatorClient, type FacilitatorClient } from './facilitator.ts';
 import { openNetwork, type X402Network } from './network.ts';
-import { buildOffers } from './offers.ts';
-import type { X402Parts } from './parts.ts';
+import { amountOn, buildOffers, type UptoOffers } from './offers.ts';
+import type { VerifyQuote, X402Parts } from './parts.ts';
 import { receiptHeaders } from './receipt-headers.ts';
+import { createRecheck } from './recheck.ts';
+import { schemesOf } from './schemes.ts';
 import { createSettler } from './settle.ts';
+import { createSponsoring } from './sponsoring.ts';
 
 export interface X402RailOptions {
   readonly config: X402Config;
@@ -58,6 +61,8 @@ export function createX402Rail(options: X402RailOptions): Rail {
     deadlines: createDeadlines(settleMs),
     authorized: new Map(),
     efforts: new Map(),
+    orphans: new Map(),
+    sponsoring: sponsoringOf(options),
     resolveMs: options.resolveMs ?? Math.min(settleMs, RESOLVE_MS),
     bumpAfterMs: options.bumpAfterMs ?? BUMP_AFTER_MS,
     marginMs: options.marginMs,
@@ -65,12 +70,14 @@ export function createX402Rail(options: X402RailOptions): Rail {
   const settler = createSettler(parts);
   return {
     name: 'x402',
-    capturesBeforeAnswer: true,
-    recognise: recogniseCredential,
+    capturesBeforeAnswer: ({ id }) => parts.authorized.get(id)?.transfer.scheme !== 'upto',
+    recognise: (exchange) => withAmount(networks, recogniseCredential(exchange)),
     offers: (quote, route, exchange, reason) => offers(parts, quote, route, exchange, reason),
     authorize: (presented, demand) => authorize(parts, presented as X402Credential, demand),
     capture: (order) => settler.capture(order),
     resolve: (payment) => settler.resolve(payment),
+    recheck: createRecheck(parts),
+    orphans: parts.orphans,
     receiptHeaders,
     async close() {
       closing.abort();
@@ -79,6 +86,18 @@ export function createX402Rail(options: X402RailOptions): Rail {
       for (const network of networks.values()) await network.chain.close();
     },
   };
+}
+
+/** A v1 payment echoes no quote: what it was signed for is told by its amount alone. */
+function withAmount(
+  networks: ReadonlyMap<string, X402Network>,
+  credential: X402Credential | null,
+): X402Credential | null {
+  const network = networks.get(credential?.network ?? '');
+  const value = credential?.exact?.authorization.value;
+  if (credential === null || credential.quoteId !== null || network === undefined)
+    return credential;
+  return { ...credential, pays: (max) => amountOn(network, max) === value };
 }
 
 function openNetworks(
@@ -111,5 +130,28 @@ async function offers(
   const live = networks.filter((_, index) => problems[index] === null);
   if (live.length === 0)
     throw new RailUnavailable(`No network takes x402 payments now: ${problems.join('; ')}.`);
-  return buildOffers(live, quote, route, exchange, parts.deadlines, reason);
+  const upto = await uptoOffers(parts, live, route);
+  if (upto.networks.size === 0 && !schemesOf(route).exact)
+    throw new RailUnavailable(
+      'No network takes payments of the scheme upto now: it needs settleWith, Permit2 and the upto proxy.',
+    );
+  return buildOffers(live, quote, route, exchange, parts.deadlines, reason, upto);
+}
+
+async function uptoOffers(
+  { sponsoring }: X402Parts,
+  live: readonly X402Network[],
+  route: Route,
+): Promise<UptoOffers> {
+  if (!schemesOf(route).upto) return { networks: new Set(), sponsors: false };
+  const isReady = await Promise.all(live.map(({ upto }) => upto?.isDeployed() ?? false));
+  const networks = new Set(live.filter((_, index) => isReady[index]));
+  return { networks, sponsors: sponsoring !== null && networks.size > 0 };
+}
+
+function sponsoringOf({ config, ledger }: X402RailOptions): X402Parts['sponsoring'] {
+  if (config.gasSponsoring === undefined) return null;
+  const { perDay, minPrice } = config.gasSponsoring;
+  const findPayment = (id: string) => ledger.findPayment(id);
+  return createSponsoring({ perDay, minPrice: parseUsd(minPrice), findPayment });
 }

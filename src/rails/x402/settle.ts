@@ -6,11 +6,19 @@
 import { CoinslotError, RailUnavailable, StoreUnavailable } from '../../core/errors.ts';
 import type { Payment, PaymentState } from '../../core/payment.ts';
 import type { CaptureOrder } from '../../core/ports/rail.ts';
+import { amountOn } from './offers.ts';
 import type { AuthorizedTransfer, X402Parts } from './parts.ts';
-import { push, reasonToWait, sendAndWait } from './push-settlement.ts';
-import { conclude, leaveUnknown, type OpenSettlement } from './settled-on-chain.ts';
+import { isTime, push, reasonToWait, sendAndWait } from './push-settlement.ts';
+import {
+  conclude,
+  ENDED_UNPAID,
+  effortOf,
+  leaveUnknown,
+  type OpenSettlement,
+} from './settled-on-chain.ts';
 import { decodeJob, encodeJob, type Settlement, settlementOf } from './settlement-job.ts';
 import { type SignedSettlement, signSettlement } from './sign-settlement.ts';
+import { amountOf } from './transfer.ts';
 
 export interface Settler {
   /** Rejects with StoreUnavailable; every doubt about the outside is `settlement_unknown` instead. */
@@ -47,10 +55,14 @@ export function createSettler(parts: X402Parts): Settler {
       const authorized = parts.authorized.get(id);
       if (authorized === undefined)
         return Promise.reject(new StoreUnavailable(`Payment ${id} was not authorized here.`));
-      return alone(id, () => captureAndSettle(parts, order, authorized));
+      const stored = Promise.withResolvers<Payment>();
+      const seen = alone(id, () => captureAndSettle(parts, order, authorized, stored.resolve));
+      if (!isSettledBehind(order, authorized)) return seen;
+      seen.catch(stored.reject);
+      return stored.promise;
     },
     async resolve(payment) {
-      if (!OPEN_STATES.has(payment.state)) return payment;
+      if (!OPEN_STATES.has(payment.state) && !ENDED_UNPAID.has(payment.state)) return payment;
       const known = running.get(payment.id);
       if (known === undefined) return await alone(payment.id, () => look(parts, payment));
       const inTime = await Promise.race([known, sleep(parts.resolveMs)]);
@@ -71,10 +83,19 @@ async function captureAndSettle(
   parts: X402Parts,
   order: CaptureOrder,
   authorized: AuthorizedTransfer,
+  onStored: (payment: Payment) => void,
 ): Promise<Payment> {
   const { network } = authorized;
-  const { signed, payment, settlement } = await storeCapture(parts, order, authorized);
+  const due = dueOf(authorized, order);
+  if (amountOf(due.transfer) === 0n) {
+    const nothing = await writeCapture(parts, order, null);
+    parts.authorized.delete(nothing.id);
+    onStored(nothing);
+    return nothing;
+  }
+  const { signed, payment, settlement } = await storeCapture(parts, order, due);
   parts.authorized.delete(payment.id);
+  onStored(payment);
   const open: OpenSettlement = { parts, network, payment, settlement };
   const seen = sendOnce(open, signed?.outcome === 'blocked' ? signed.reason : null);
   // A node that hangs takes its own time on every call; the payer's answer waits no longer than was promised.
@@ -82,6 +103,26 @@ async function captureAndSettle(
     (await Promise.race([seen, sleep(parts.settleMs + LAST_LOOK_MS)])) ??
     (await leaveUnknown(open, 'pending'))
   );
+}
+
+/** The answer of a metered call that streamed is out already: nobody waits for the chain, only for the ledger. */
+function isSettledBehind(
+  { answer, delivering = false }: CaptureOrder,
+  { transfer }: AuthorizedTransfer,
+): boolean {
+  return transfer.scheme === 'upto' && answer === null && !delivering;
+}
+
+/** Upto takes what the request cost, rounded up to the token's atom and never more than was held. */
+function dueOf(
+  authorized: AuthorizedTransfer,
+  { cost, payment }: CaptureOrder,
+): AuthorizedTransfer {
+  const { transfer, network } = authorized;
+  if (transfer.scheme === 'exact') return authorized;
+  const atoms = amountOn(network, cost);
+  const amount = atoms < payment.max ? atoms : payment.max;
+  return { ...authorized, transfer: { ...transfer, amount } };
 }
 
 /** The payment as it then stands; goes on behind an answer that could not wait for it. */
@@ -108,12 +149,12 @@ async function storeCapture(
   authorized: AuthorizedTransfer,
 ): Promise<StoredCapture> {
   const { network, transfer } = authorized;
-  const { submitter, asset } = network;
+  const { submitter } = network;
   for (let tries = 1; ; tries++) {
     const signed =
       submitter === null || authorized.facilitator !== null
         ? null
-        : await signSettlement(network, submitter, asset.address, transfer);
+        : await signSettlement(network, submitter, transfer);
     const transaction = signed?.outcome === 'signed' ? signed.transaction : null;
     const settlement = settlementOf(authorized, transaction);
     try {
@@ -138,20 +179,21 @@ async function storeCapture(
 /** Somebody else finished the payment first. */
 class CaptureLost extends StoreUnavailable {}
 
-/** Exact moves the whole amount that was signed, whatever the request cost. */
 async function writeCapture(
   parts: X402Parts,
-  { payment, usage, answer }: CaptureOrder,
-  settlement: Settlement,
+  { payment, cost, usage, answer, delivering = false }: CaptureOrder,
+  settlement: Settlement | null,
 ): Promise<Payment> {
   const captured = await parts.ledger.capture({
     paymentId: payment.id,
     owner: payment.owner,
-    amount: payment.max,
-    cost: payment.quoteMax,
+    amount: settlement === null ? 0n : amountOf(settlement.transfer),
+    // Exact moves the whole amount that was signed, whatever the request cost.
+    cost: settlement?.transfer.scheme === 'exact' ? payment.quoteMax : cost,
     usage,
     answer,
-    job: encodeJob(payment.network ?? '', settlement),
+    job: settlement === null ? null : encodeJob(payment.network ?? '', settlement),
+    delivering,
   });
   if (captured.outcome === 'lost')
     throw new CaptureLost(`Payment ${payment.id} was finished elsewhere.`);
@@ -165,6 +207,7 @@ async function look(parts: X402Parts, payment: Payment): Promise<Payment> {
   const job = await parts.ledger.findJob(payment.id);
   if (job === null) return payment;
   const open: OpenSettlement = { parts, network, payment, settlement: decodeJob(job) };
+  if (ENDED_UNPAID.has(payment.state)) return await lookAfter(open);
   try {
     const concluded = await conclude(open);
     // What is due for refund is not asked for again; it is only seen when it comes.
@@ -175,6 +218,13 @@ async function look(parts: X402Parts, payment: Payment): Promise<Payment> {
   } catch (error) {
     return await leaveUnknown(open, reasonToWait(error));
   }
+}
+
+/** What nobody asked to be paid is only seen when it comes, at a growing pace, until it can't come any more. */
+async function lookAfter(open: OpenSettlement): Promise<Payment> {
+  const { parts, payment } = open;
+  if (!isTime(effortOf(open), parts.clock.now())) return payment;
+  return (await conclude(open)) ?? payment;
 }
 
 function sleep(timeMs: number): Promise<null> {

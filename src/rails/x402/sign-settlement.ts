@@ -1,12 +1,11 @@
 /** Makes the chain transaction of a settlement with our own key; nothing here is sent. */
 
-import { type SignedTransfer, transferWithAuthorization } from '../../chains/evm/contract-calls.ts';
 import { RpcUnavailable } from '../../chains/evm/json-rpc.ts';
-import type { Hex } from '../../chains/evm/sign.ts';
 import type { ContractCall, Submitter } from '../../chains/evm/submitter.ts';
 import type { SignedTransaction } from '../../chains/evm/transaction.ts';
 import type { X402Network } from './network.ts';
 import { GAS_LIMIT_MAX } from './parts.ts';
+import { callOf, type Transfer } from './transfer.ts';
 
 export type SignedSettlement =
   | { readonly outcome: 'signed'; readonly transaction: SignedTransaction }
@@ -28,11 +27,10 @@ const withHeadroom = (gas: bigint): bigint => (gas * 6n) / 5n;
 export async function signSettlement(
   network: X402Network,
   submitter: Submitter,
-  asset: Hex,
-  transfer: SignedTransfer,
+  transfer: Transfer,
 ): Promise<SignedSettlement> {
   try {
-    const call = await measuredCall(network, submitter, asset, transfer);
+    const call = await measuredCall(network, submitter, transfer);
     if (typeof call === 'string') return { outcome: 'blocked', reason: call };
     return { outcome: 'signed', transaction: await submitter.prepare(call) };
   } catch (error) {
@@ -45,12 +43,11 @@ export async function signSettlement(
 export async function resignSettlement(
   network: X402Network,
   submitter: Submitter,
-  asset: Hex,
-  transfer: SignedTransfer,
+  transfer: Transfer,
   stuck: SignedTransaction,
   bumps: number,
 ): Promise<SignedSettlement> {
-  const call = await measuredCall(network, submitter, asset, transfer);
+  const call = await measuredCall(network, submitter, transfer);
   if (typeof call === 'string') return { outcome: 'blocked', reason: call };
   return { outcome: 'signed', transaction: await submitter.replace(stuck, call, bumps) };
 }
@@ -58,22 +55,21 @@ export async function resignSettlement(
 async function measuredCall(
   network: X402Network,
   submitter: Submitter,
-  asset: Hex,
-  transfer: SignedTransfer,
+  transfer: Transfer,
 ): Promise<ContractCall | BlockedReason> {
-  const data: Hex = `0x${transferWithAuthorization(transfer)}`;
-  const call = { from: submitter.address, to: asset, data };
+  const { to, data } = callOf(transfer);
+  const call = { from: submitter.address, to, data };
   // The fees are read in the same request to the node as the estimate; prepare finds them there.
   const [estimate, fees] = await Promise.all([
     network.chain.estimateGas(call),
     network.chain.fees(),
   ]);
   if (estimate.outcome === 'reverts')
-    return /exceeds balance|insufficient/i.test(estimate.reason)
+    return /exceeds balance|insufficient|TRANSFER_FROM_FAILED/i.test(estimate.reason)
       ? 'insufficient_funds'
       : 'simulation_failed';
   // A spike, or a node that lies: the payment waits for a better time, within its own validity.
   if (fees.maxFeePerGas > network.feePerGasMax) return 'fee_too_high';
   const gasLimit = withHeadroom(estimate.gas);
-  return gasLimit <= GAS_LIMIT_MAX ? { to: asset, data, gasLimit } : 'gas_limit';
+  return gasLimit <= GAS_LIMIT_MAX ? { to, data, gasLimit } : 'gas_limit';
 }
