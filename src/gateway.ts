@@ -7,21 +7,28 @@ import { CoinslotError, KeyUnknown } from './core/errors.ts';
 import type { Exchange } from './core/exchange.ts';
 import { newId, type Random } from './core/id.ts';
 import { type Log, silentLog } from './core/log.ts';
+import type { Dialect } from './core/ports/dialect.ts';
 import type { ApiKey, Ledger, Mode } from './core/ports/ledger.ts';
 import type { Rail } from './core/ports/rail.ts';
 import type { Upstream } from './core/ports/upstream.ts';
 import { openLedger } from './ledger/open-ledger.ts';
+import { fixedRates } from './pricing/next-rate.ts';
 import { createRails } from './rails/index.ts';
 import { readApiKey } from './rails/prepaid/server.ts';
 import { type AnswerExchange, createAnswerExchange } from './request/answer-exchange.ts';
 import { InFlight } from './request/in-flight.ts';
 import { compileRoutes } from './request/match-route.ts';
 import type { RequestParts } from './request/parts.ts';
+import { PriceHistory } from './request/price-history.ts';
+import { withheldHeaders } from './request/proxy-upstream.ts';
 import { createQuotes } from './request/quote-price.ts';
 import { createRateLimits } from './request/rate-limits.ts';
+import { Running } from './request/running.ts';
 import { type WebSource, webHandler } from './serve/web.ts';
 import { createRecovery } from './settlement/recovery.ts';
 import { httpUpstream } from './upstreams/http.ts';
+import { dialectFor, dialectKindOf } from './upstreams/index.ts';
+import { loadTokenizer, type Tokenizer } from './upstreams/tokens.ts';
 
 export interface Gateway {
   /** Test or live money; never both on one database. */
@@ -30,14 +37,19 @@ export interface Gateway {
   readonly handle: AnswerExchange;
   /** The web-standard form of `handle`. */
   fetch(request: Request, source?: WebSource): Promise<Response>;
-  /** Finishes the recovery round that runs, closes upstreams, rails and ledger. */
-  close(): Promise<void>;
+  /**
+   * Takes no new requests and lets the running ones end, their money included, for at most `graceMs` (30 s by
+   * default); then closes upstreams, rails and ledger.
+   */
+  close(graceMs?: number): Promise<void>;
 }
 
 export interface GatewayOptions {
   readonly clock?: Clock;
   readonly random?: Random;
   readonly log?: Log;
+  /** A ledger that is open already, instead of the config's database; it is closed with the gateway. */
+  readonly ledger?: Ledger;
   /** Called when the ledger's thread died; the process should end. */
   readonly onFatal?: (error: Error) => void;
 }
@@ -51,6 +63,10 @@ export class ModeMismatch extends CoinslotError {
 
 const LEASE_MS = 15_000;
 const RECOVERY_EVERY_MS = 1_000;
+/** Running requests may end within this time after `close`. */
+const GRACE_MS = 30_000;
+/** The end of a request that was cut off is written within this time. */
+const ENDING_MS = 2_000;
 /** A hold outlives its route's time by this much before it is given back. */
 const HOLD_MARGIN_MS = 60_000;
 
@@ -61,12 +77,21 @@ export async function createGateway(
 ): Promise<Gateway> {
   const { clock = systemClock, random = pooledRandom(), log = silentLog } = options;
   const onFatal = options.onFatal ?? ((error: Error) => log.error({ error }, 'the ledger died'));
-  const ledger = await openLedger({ url: config.database, clock, exclusive: true, onFatal });
+  const ledger =
+    options.ledger ?? (await openLedger({ url: config.database, clock, exclusive: true, onFatal }));
   try {
     await checkMode(ledger, config.mode);
     const secret =
       config.secret ?? (await ledger.sharedSecret('quotes', randomBytes(32).toString('base64url')));
-    const quotes = createQuotes(secret, config.quotes.ttlMs, random);
+    const rates = fixedRates(config.rates);
+    const running = new Running(config.limits.concurrency);
+    const { ttlMs, graceMs } = config.quotes;
+    const quotes = createQuotes({
+      ...{ secret, ttlMs, graceMs, random },
+      history: new PriceHistory(ttlMs + graceMs),
+      load: () => running.load(),
+      rates: () => rates,
+    });
     const rails = createRails({
       ...{ ledger, clock, random, log },
       payments: config.payments,
@@ -84,13 +109,15 @@ export async function createGateway(
       ledger,
       rateLimits: createRateLimits(config.limits, clock),
       inFlight: new InFlight(),
+      running,
       clock,
       log,
       owner: newId('proc', random),
-      credentialHeaders: credentialHeaders(config),
+      withheldHeaders: withheldHeaders(credentialHeaders(config)),
+      withheldFromMeters: withheldHeaders([...credentialHeaders(config), 'accept-encoding']),
+      dialectOf: compileDialects(config, await tokenizerOf(config, log)),
       limits: {
         bodyBytes: config.limits.bodyBytes,
-        concurrency: config.limits.concurrency,
         bufferBytes: config.exact.bufferBytes,
         replayBytes: config.replay.maxBytes,
       },
@@ -128,10 +155,14 @@ async function run(
     mode: config.mode,
     handle,
     fetch: web,
-    async close() {
+    async close(graceMs = GRACE_MS) {
+      // Until then the lease is renewed: what still runs is ours.
+      await parts.running.stop(graceMs);
       await recovery.stop();
-      for (const rail of rails) await rail.close();
+      // What is cut off here fails, and gives its hold back.
       for (const upstream of upstreams.values()) await upstream.close();
+      for (const rail of rails) await rail.close();
+      await parts.running.stop(ENDING_MS);
       await ledger.close();
     },
   };
@@ -155,10 +186,39 @@ function openUpstreams(config: Config): ReadonlyMap<string, Upstream> {
   );
 }
 
+/** Only who sells tokens needs to count them; without the package a token is bounded by its bytes. */
+async function tokenizerOf({ routes }: Config, log: Log): Promise<Tokenizer | null> {
+  if (!routes.some(({ price }) => price.kind === 'metered')) return null;
+  try {
+    return await loadTokenizer();
+  } catch {
+    log.warn(
+      { install: 'npm install gpt-tokenizer' },
+      'gpt-tokenizer is not installed: quotes of metered routes are bounded by bytes and higher than they need be',
+    );
+    return null;
+  }
+}
+
+/** An upstream of a plain kind has no dialect; any other is recognised by the path of each request. */
+function compileDialects(
+  { upstreams }: Config,
+  tokenizer: Tokenizer | null,
+): RequestParts['dialectOf'] {
+  const known = new Map<string, Dialect>();
+  return ({ id, upstream, units }, path) => {
+    const kind = upstreams[upstream]?.kind === 'http' ? 'generic' : dialectKindOf(path);
+    const name = `${id} ${kind}`;
+    const dialect = known.get(name) ?? dialectFor(path, kind, { units, tokenizer });
+    known.set(name, dialect);
+    return dialect;
+  };
+}
+
 /** With API keys on, their headers are ours alone; otherwise they belong to the upstream. */
-function credentialHeaders(config: Config): ReadonlySet<string> {
+function credentialHeaders(config: Config): readonly string[] {
   const keys = config.payments.prepaid !== null || config.payments.free?.per === 'key';
-  return new Set(keys ? ['x-api-key', 'authorization'] : []);
+  return keys ? ['x-api-key', 'authorization'] : [];
 }
 
 async function authenticateKey(ledger: Ledger, exchange: Exchange): Promise<ApiKey | null> {

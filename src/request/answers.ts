@@ -1,13 +1,7 @@
 /** Answers that the gateway writes itself: problems, JSON, preflights; and the headers every answer carries. */
 
 import { CoinslotError } from '../core/errors.ts';
-import {
-  type Answer,
-  type Exchange,
-  filterHeaders,
-  findHeader,
-  type HeaderList,
-} from '../core/exchange.ts';
+import { type Answer, type Exchange, filterHeaders, type HeaderList } from '../core/exchange.ts';
 import type { StoredAnswer } from '../core/payment.ts';
 
 const EXPOSED = [
@@ -96,16 +90,22 @@ export function preflightAnswer(requestedHeaders: string | undefined): Answer {
 
 /** The upstream's headers with ours: readable across origins, and kept out of shared caches when paid for. */
 export function withGatewayHeaders(upstream: HeaderList, receipt: HeaderList): string[] {
-  const caching = findHeader(upstream, 'cache-control');
-  const ownCors = findHeader(upstream, 'access-control-allow-origin') !== undefined;
-  const isPrivate = caching !== undefined && /\b(?:no-store|private)\b/i.test(caching);
-  const kept = filterHeaders(
-    upstream,
-    (name) =>
-      (name !== 'cache-control' || isPrivate || receipt.length === 0) &&
-      name !== 'access-control-expose-headers',
-  );
-  if (!isPrivate && receipt.length > 0) kept.push('Cache-Control', 'private');
+  const kept: string[] = [];
+  const isPaid = receipt.length > 0;
+  let ownCors = false;
+  let isPrivate = false;
+  for (let i = 0; i + 1 < upstream.length; i += 2) {
+    const [name, value] = [upstream[i] as string, upstream[i + 1] as string];
+    const lower = name.toLowerCase();
+    if (lower === 'access-control-expose-headers') continue;
+    if (lower === 'cache-control') {
+      isPrivate ||= /\b(?:no-store|private)\b/i.test(value);
+      if (isPaid && !isPrivate) continue;
+    }
+    ownCors ||= lower === 'access-control-allow-origin';
+    kept.push(name, value);
+  }
+  if (isPaid && !isPrivate) kept.push('Cache-Control', 'private');
   if (!ownCors) kept.push('Access-Control-Allow-Origin', '*');
   kept.push('Access-Control-Expose-Headers', EXPOSED, ...receipt);
   return kept;

@@ -32,7 +32,7 @@ export interface Unpaid {
 
 export type Authorized = Granted | Used | Unpaid;
 
-const NOTHING_SENT = {
+export const NOTHING_SENT = {
   outcome: 'unpaid',
   code: 'payment_required',
   message: 'Payment required',

@@ -4,17 +4,17 @@
  */
 
 import { ClientGone, CoinslotError, RailUnavailable, SettlementPending } from '../core/errors.ts';
-import { type Answer, isStream } from '../core/exchange.ts';
-import type { Payment, StoredAnswer } from '../core/payment.ts';
+import { type Answer, type Body, findHeader, isStream } from '../core/exchange.ts';
+import { type Payment, STORED_ANSWER_BYTES_MAX, type StoredAnswer } from '../core/payment.ts';
 import type { UpstreamAnswer } from '../core/ports/upstream.ts';
 import { problemAnswer, storable, withGatewayHeaders } from './answers.ts';
 import { endOrRetry, endUnanswered, releaseHold } from './end-payment.ts';
 import { judgeAnswer } from './judge-answer.ts';
-import { type Metered, meterUsage } from './meter-usage.ts';
+import { type Metered, meterAnswer } from './meter-usage.ts';
 import type { PaidRequest } from './paid-request.ts';
 import type { UpstreamOutcome } from './proxy-upstream.ts';
 import { requirePayment } from './require-payment.ts';
-import { captureAfterStream, watchSettledStream } from './stream-answer.ts';
+import { captureAfterStream, watchDelivery } from './stream-answer.ts';
 import { receiptHeaders } from './write-receipt.ts';
 
 export async function captureOrRelease(
@@ -26,10 +26,28 @@ export async function captureOrRelease(
   const verdict = judgeAnswer(paid.match.route, paid.demand.exchange.method, answer);
   if (!verdict.charge) return await giveBack(paid, verdict.reason, answer);
 
-  const metered = meterUsage(paid.match.route, paid.demand.quote);
-  if (isStream(answer.body) && !paid.rail.capturesBeforeAnswer)
-    return captureAfterStream(paid, answer, answer.body, metered);
-  return await captureFirst(paid, answer, metered);
+  const passing = meterAnswer(paid, outcome);
+  if (isStream(passing.answer.body) && !paid.rail.capturesBeforeAnswer(paid.payment))
+    return await streamFirst(paid, passing.answer, passing.answer.body, passing.metered);
+  return await captureFirst(paid, passing.answer, passing.metered());
+}
+
+/** The answer leaves before its money moves; where that is outside money, as far as the exposure limit allows. */
+async function streamFirst(
+  paid: PaidRequest,
+  answer: UpstreamAnswer,
+  body: Body,
+  metered: () => Metered,
+): Promise<Answer> {
+  const { parts, payment } = paid;
+  const { id: paymentId, network } = payment;
+  const exposed =
+    network === null
+      ? 'within'
+      : await parts.ledger.expose({ paymentId, ...parts.exposure }).catch(() => 'beyond');
+  if (exposed === 'within') return captureAfterStream(paid, answer, body, metered);
+  const beyond = new RailUnavailable('Too much is served to this wallet and not paid for yet.');
+  return await giveBack(paid, beyond.code, beyond, answer);
 }
 
 /** Captures, then answers: a whole answer with its receipt, or a stream whose money has already moved. */
@@ -57,8 +75,28 @@ async function captureFirst(
     ...receiptHeaders(paid.rail, payment),
     ...paid.headers,
   ]);
-  const body = isStream(answer.body) ? watchSettledStream(paid, answer.body) : answer.body;
-  return { status: answer.status, headers, body };
+  const whole = { status: answer.status, headers, body: answer.body };
+  return isDelivering(paid, kept) ? deliver(paid, whole) : whole;
+}
+
+/** Outside money moved first, and nothing but this one delivery can give the payer what it paid for. */
+function isDelivering({ payment }: PaidRequest, kept: StoredAnswer | null): boolean {
+  return payment.network !== null && kept === null;
+}
+
+/** A whole answer too goes out as a stream then, of one part: its end matters. */
+function deliver(paid: PaidRequest, { status, headers, body }: UpstreamAnswer): Answer {
+  if (isStream(body)) return { status, headers, body: watchDelivery(paid, body) };
+  const isSized = findHeader(headers, 'content-length') !== undefined;
+  return {
+    status,
+    headers: isSized ? headers : [...headers, 'Content-Length', String(body.length)],
+    body: watchDelivery(paid, onePart(body)),
+  };
+}
+
+async function* onePart(bytes: Uint8Array): Body {
+  yield bytes;
 }
 
 async function takeCost(
@@ -70,7 +108,8 @@ async function takeCost(
   const { payment, parts } = paid;
   if (payment.replay === 'until-broadcast') parts.inFlight.close(paid.credential);
   try {
-    return await paid.rail.capture({ payment, ...metered, answer: kept });
+    const delivering = isDelivering(paid, kept);
+    return await paid.rail.capture({ payment, ...metered, answer: kept, delivering });
   } catch (error) {
     // Nobody knows what the ledger wrote, and nothing was said: the worker looks and ends it.
     parts.orphans.set(payment.id, (now) => endUnanswered(parts, now));
@@ -148,7 +187,12 @@ async function release(
 
 /** What of an answer can be replayed: a stream is passed on, never kept. */
 function keptOf({ parts }: PaidRequest, { status, headers, body }: UpstreamAnswer) {
-  return isStream(body) ? null : storable({ status, headers, body }, parts.limits.replayBytes);
+  if (isStream(body)) return null;
+  const kept = storable({ status, headers, body }, parts.limits.replayBytes);
+  const isSmall = body.length < STORED_ANSWER_BYTES_MAX / 2;
+  return isSmall || body.length + JSON.stringify(headers).length <= STORED_ANSWER_BYTES_MAX
+    ? kept
+    : null;
 }
 
 /** Stops an upstream stream that nobody will read. */

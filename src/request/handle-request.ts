@@ -11,6 +11,7 @@ import type { RequestParts } from './parts.ts';
 import { passFree } from './pass-free.ts';
 import { proxyUpstream } from './proxy-upstream.ts';
 import { readRequest } from './read-request.ts';
+import { readWork, refuseProbe } from './read-work.ts';
 import { replayAnswer } from './replay-answer.ts';
 import { requirePayment } from './require-payment.ts';
 
@@ -20,25 +21,26 @@ export async function handleRequest(parts: RequestParts, exchange: Exchange): Pr
   const { route } = match;
   if (route.price.kind === 'free') return await passFree(parts, match, exchange);
 
-  const quote = parts.quotes.issue(route, parts.clock.now());
   const chosen = choosePayment(parts.rails, route, exchange);
-  const { body, digest, credential } = await readRequest(
-    exchange,
-    match,
-    chosen,
-    parts.limits.bodyBytes,
-  );
+  const { body, digest, credential } = await readRequest(parts, exchange, match, chosen);
+  const reading = readWork(parts, match, exchange, body);
   // The time counts from here: a slowly sent body must not make a payment look valid for longer than it is.
   const nowMs = parts.clock.now();
+  const quote = parts.quotes.quoteFor(
+    route,
+    reading.work,
+    chosen.map((one) => one.presented),
+    nowMs,
+  );
   const demand = { route, quote, digest, exchange, owner: parts.owner, nowMs };
 
   return await parts.inFlight.runOrJoin(credential, digest, async () => {
-    const authorized = await authorize(parts, chosen, demand);
+    const authorized = refuseProbe(reading, chosen) ?? (await authorize(parts, chosen, demand));
     if (authorized.outcome === 'unpaid') return await requirePayment(parts, demand, authorized);
     if (authorized.outcome === 'exists') return await replayAnswer(parts, demand, authorized);
 
-    const paid = { ...authorized, parts, match, demand, credential };
-    const outcome = await proxyUpstream(parts, match, paid.payment, exchange, body);
+    const paid = { ...authorized, parts, match, demand, credential, reading };
+    const outcome = await proxyUpstream(parts, match, paid.payment, exchange, reading);
     return await captureOrRelease(paid, outcome);
   });
 }

@@ -17,17 +17,13 @@ export class InFlight {
    * Runs `work`; with a one-time credential (not empty) joins the run that has the same credential and digest. Throws CredentialReused when
    * the digest differs, AnswerGone when the first requester's answer streams or may no longer be shared.
    */
-  async runOrJoin(
-    credential: string,
-    digest: string,
-    work: () => Promise<Answer>,
-  ): Promise<Answer> {
-    if (credential === '') return await work();
+  runOrJoin(credential: string, digest: string, work: () => Promise<Answer>): Promise<Answer> {
+    if (credential === '') return work();
     const running = this.#runs.get(credential);
-    if (running) return await this.#join(running, digest);
+    if (running) return this.#join(running, digest);
     const answer = work().finally(() => this.#runs.delete(credential));
     this.#runs.set(credential, { digest, answer, open: true });
-    return await answer;
+    return answer;
   }
 
   /** No more joins: the credential is about to become public. */

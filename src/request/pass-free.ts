@@ -1,6 +1,7 @@
 /** A route without a price: no store, no credential, no receipt; only the proxy and its limits. */
 
 import type { Answer, Exchange } from '../core/exchange.ts';
+import { FLAT_WORK } from '../pricing/flat-work.ts';
 import { withGatewayHeaders } from './answers.ts';
 import type { Match } from './match-route.ts';
 import type { RequestParts } from './parts.ts';
@@ -14,7 +15,8 @@ export async function passFree(
   exchange: Exchange,
 ): Promise<Answer> {
   const body = boundBody(exchange, parts.limits.bodyBytes);
-  const outcome = await proxyUpstream(parts, match, null, exchange, body);
+  const work = { body, work: FLAT_WORK, meter: null };
+  const outcome = await proxyUpstream(parts, match, null, exchange, work);
   if (outcome.kind === 'failed') throw outcome.error;
   const { status, headers } = outcome.answer;
   return { status, headers: withGatewayHeaders(headers, []), body: outcome.answer.body };

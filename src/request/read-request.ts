@@ -5,8 +5,12 @@ import { BodyTooLarge, ClientGone, RequestMalformed } from '../core/errors.ts';
 import type { Body, Exchange } from '../core/exchange.ts';
 import { type Chosen, hasCredential } from './choose-payment.ts';
 import type { Match } from './match-route.ts';
+import type { RequestParts } from './parts.ts';
+import { isMetered } from './read-work.ts';
 
 const NO_BYTES = new Uint8Array(0);
+/** A body of at most this length is sent on in one piece. */
+const SHORT_BYTES = 65_536;
 
 export interface ReadRequest {
   readonly body: Uint8Array | Body | null;
@@ -16,16 +20,20 @@ export interface ReadRequest {
   readonly credential: string;
 }
 
-/** A request with a credential is read whole and digested before its claim; any other body streams, bounded. */
+/**
+ * A request with a credential is read whole and digested before its claim, and so is one whose price depends on
+ * what it asks for; any other body streams, bounded.
+ */
 export async function readRequest(
+  { limits, running }: RequestParts,
   exchange: Exchange,
   match: Match,
   chosen: readonly Chosen[],
-  bytesMax: number,
 ): Promise<ReadRequest> {
-  if (!hasCredential(chosen))
-    return { body: boundBody(exchange, bytesMax), digest: '', credential: '' };
-  const body = await readBody(exchange, bytesMax);
+  if (!hasCredential(chosen) && !isMetered(match.route))
+    return { body: boundBody(exchange, limits.bodyBytes), digest: '', credential: '' };
+  // Nobody has paid yet: who sends slowly must not keep others out.
+  const body = await running.aside(() => readBody(exchange, limits.bodyBytes));
   const oneTime = chosen.filter(({ presented }) => presented.oneTime);
   const credential = oneTime
     .map(({ presented }) => `${presented.rail}:${presented.credentialHash}`)
@@ -39,11 +47,28 @@ export async function readRequest(
 async function readBody(exchange: Exchange, bytesMax: number): Promise<Uint8Array> {
   checkDeclaredLength(exchange, bytesMax);
   if (exchange.body === null) return NO_BYTES;
-  const body = await exchange.collect(bytesMax).catch((error: unknown) => {
+  let body: Uint8Array | null;
+  try {
+    body = await exchange.collect(bytesMax);
+  } catch (error) {
     throw new ClientGone('The client stopped sending its body.', { cause: error });
-  });
+  }
   if (body === null) throw new BodyTooLarge(`The body is larger than ${bytesMax} bytes.`);
   return body;
+}
+
+/**
+ * A streamed body whole, if it is declared to be short: it takes one write, and a client that sends slowly
+ * keeps no connection of the upstream waiting. Throws ClientGone when it breaks off.
+ */
+export async function readShort(
+  exchange: Exchange,
+  body: Uint8Array | Body | null,
+): Promise<Uint8Array | Body | null> {
+  if (body === null || body instanceof Uint8Array) return body;
+  const declared = exchange.header('content-length');
+  if (declared === undefined || Number(declared) > SHORT_BYTES) return body;
+  return await readBody(exchange, SHORT_BYTES);
 }
 
 /** The body as a stream that fails with BodyTooLarge past the limit, and with ClientGone when it breaks off. */

@@ -3,17 +3,18 @@
 import { AnswerGone, CredentialReused, SettlementPending, StillRunning } from '../core/errors.ts';
 import type { Answer } from '../core/exchange.ts';
 import type { Payment } from '../core/payment.ts';
-import type { Demand, Rail } from '../core/ports/rail.ts';
+import type { Rail } from '../core/ports/rail.ts';
 import { withGatewayHeaders } from './answers.ts';
 import type { Used } from './authorize.ts';
 import type { RequestParts } from './parts.ts';
+import type { PricedDemand } from './quote-price.ts';
 import { requirePayment } from './require-payment.ts';
 import { receiptHeaders } from './write-receipt.ts';
 
 /** Never runs the upstream. Throws CredentialReused, AnswerGone, StillRunning or SettlementPending. */
 export async function replayAnswer(
   parts: RequestParts,
-  demand: Demand,
+  demand: PricedDemand,
   { rail, payment: used, presented }: Used,
 ): Promise<Answer> {
   if (used.credentialHash !== presented.credentialHash || used.digest !== demand.digest)

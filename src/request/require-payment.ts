@@ -3,20 +3,23 @@
 import { RailUnavailable } from '../core/errors.ts';
 import type { Answer, Exchange } from '../core/exchange.ts';
 import { formatDecimal, USD } from '../core/money.ts';
-import type { Demand, Offers } from '../core/ports/rail.ts';
+import type { Offers } from '../core/ports/rail.ts';
 import type { Quote } from '../core/quote.ts';
 import type { Route } from '../core/route.ts';
 import { jsonAnswer } from './answers.ts';
 import type { Unpaid } from './authorize.ts';
 import type { RequestParts } from './parts.ts';
+import type { PricedDemand } from './quote-price.ts';
 
 /** Throws RateLimited, and RailUnavailable when not one rail can be offered. */
 export async function requirePayment(
   parts: RequestParts,
-  { route, quote, exchange }: Demand,
+  { route, quote: paid, exchange }: PricedDemand,
   reason: Pick<Unpaid, 'code' | 'message' | 'hint'>,
 ): Promise<Answer> {
   parts.rateLimits.unpaid(exchange.remote.address);
+  // What is offered now is asked for at the price of now, also where an older quote would have counted.
+  const quote = parts.quotes.issue(route, paid.work, parts.clock.now());
   const offers = await collectOffers(parts, route, quote, exchange, reason.message);
   const unlock = offers.flatMap((offer) => (offer.unlock === null ? [] : [offer.unlock]));
   const body: Record<string, unknown> = {

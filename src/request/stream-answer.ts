@@ -13,7 +13,7 @@ export function captureAfterStream(
   paid: PaidRequest,
   answer: UpstreamAnswer,
   body: Body,
-  metered: Metered,
+  metered: () => Metered,
 ): Answer {
   const receipt = ['X-Payment-Id', paid.payment.id, ...paid.headers];
   const end = (how: StreamEnd, rest: AsyncIterator<Uint8Array>): Promise<void> =>
@@ -25,32 +25,33 @@ export function captureAfterStream(
   };
 }
 
-/** The money moved before the first byte; a stream that then breaks is owed back, unless the route sells what came. */
-export function watchSettledStream(paid: PaidRequest, body: Body): Body {
+/**
+ * The money moved before the first byte, and the answer is nowhere else: its payment stays marked until it was
+ * delivered. What the route would give back for a stream that ended otherwise is owed back.
+ */
+export function watchDelivery(paid: PaidRequest, body: Body): Body {
   const { parts, payment } = paid;
   return watchBody(body, async (how, rest) => {
-    await rest.return?.();
-    if (how !== 'broken' || paid.match.route.onBreak !== 'release') return;
-    await endOrRetry(parts, payment, ({ id }) => parts.ledger.refundDue(id, 'upstream_broke_off'));
+    const failure = failureOf(paid, await lastEnd(paid, how, rest));
+    await endOrRetry(parts, payment, ({ id }) =>
+      failure === null
+        ? parts.ledger.delivered(id, parts.owner)
+        : parts.ledger.refundDue(id, failure),
+    );
   });
 }
 
 async function endHeldStream(
   paid: PaidRequest,
-  metered: Metered,
+  metered: () => Metered,
   how: StreamEnd,
   rest: AsyncIterator<Uint8Array>,
 ): Promise<void> {
   const { parts, payment, rail } = paid;
-  const { onAbort, onBreak } = paid.match.route;
-  let ended = how;
-  if (how === 'left' && onAbort === 'drain') ended = await drain(rest);
-  else await rest.return?.();
-  const gone = ended === 'left' && onAbort === 'release';
-  const broke = ended === 'broken' && onBreak === 'release';
-  if (!gone && !broke) {
+  const failure = failureOf(paid, await lastEnd(paid, how, rest));
+  if (failure === null) {
     // What was delivered is paid for, also when the store could not write it at once.
-    const order = { payment, ...metered, answer: null };
+    const order = { payment, ...metered(), answer: null };
     return await endOrRetry(
       parts,
       payment,
@@ -58,8 +59,26 @@ async function endHeldStream(
     );
   }
   parts.rateLimits.failed(payment.payer, paid.demand.exchange.remote.address);
-  const reason = gone ? 'client_gone' : 'upstream_broke_off';
-  await endOrRetry(parts, payment, (now) => releaseHold(parts, now, reason, null));
+  await endOrRetry(parts, payment, (now) => releaseHold(parts, now, failure, null));
+}
+
+/** How the stream ended in the end: with `drain`, one that was left goes on without its reader. */
+async function lastEnd(
+  { match }: PaidRequest,
+  how: StreamEnd,
+  rest: AsyncIterator<Uint8Array>,
+): Promise<StreamEnd> {
+  if (how === 'left' && match.route.onAbort === 'drain') return await drain(rest);
+  await rest.return?.();
+  return how;
+}
+
+/** Why the payer need not pay for a stream that ended so; null when he does. */
+function failureOf({ match }: PaidRequest, how: StreamEnd): string | null {
+  const { onAbort, onBreak } = match.route;
+  if (how === 'left' && onAbort === 'release') return 'client_gone';
+  if (how === 'broken' && onBreak === 'release') return 'upstream_broke_off';
+  return null;
 }
 
 /** Reads on for the operator's sake although nobody listens. */

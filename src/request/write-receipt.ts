@@ -6,10 +6,8 @@ import type { Rail } from '../core/ports/rail.ts';
 
 /** Payment id, cost, state and the rail's own receipt, names and values in turn. */
 export function receiptHeaders(rail: Rail | undefined, payment: Payment): string[] {
-  return [
-    ...['X-Payment-Id', payment.id],
-    ...['X-Payment-Cost', formatDecimal(payment.cost, USD.decimals)],
-    ...['X-Payment-State', payment.state],
-    ...(rail?.receiptHeaders(payment) ?? []),
-  ];
+  const cost = formatDecimal(payment.cost, USD.decimals);
+  const ours = ['X-Payment-Id', payment.id, 'X-Payment-Cost', cost];
+  ours.push('X-Payment-State', payment.state);
+  return rail === undefined ? ours : ours.concat(rail.receiptHeaders(payment));
 }

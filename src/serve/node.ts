@@ -1,13 +1,14 @@
 /** Serves a gateway on `node:http`: node's streams are mapped onto exchange and answer without copies. */
 
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import {
   type Answer,
   type Body,
   collectBody,
+  type Departure,
   type Exchange,
   findHeader,
   type HeaderList,
@@ -16,6 +17,9 @@ import {
 } from '../core/exchange.ts';
 import type { AnswerExchange } from '../request/answer-exchange.ts';
 import { compileRemoteOf, type RemoteOptions } from './remote-of.ts';
+
+/** An import would read every export of the module, and one of them loads node's fetch: 14 MB of memory for nothing. */
+const { createServer } = process.getBuiltinModule('node:http');
 
 export interface NodeServerOptions extends RemoteOptions {
   readonly host: string;
@@ -50,12 +54,16 @@ export async function serveNode(
     connectionsCheckingInterval: 2_000,
     keepAliveTimeout: 65_000,
   });
-  let closing = false;
+  const connections = new Connections(server);
   const serve = (request: IncomingMessage, response: ServerResponse, waits: boolean): void => {
-    // A connection that is kept alive would otherwise outlive its last answer until the grace is over.
-    response.on('close', () => closing && server.closeIdleConnections());
+    const { socket } = request;
+    connections.begin(socket);
     const exchange = new NodeExchange(request, response, remoteOf, waits);
-    void gateway.handle(exchange).then((answer) => writeAnswer(response, answer, stallMs));
+    response.on('close', () => {
+      if (!response.writableFinished) exchange.signal.abort();
+      connections.end(socket);
+    });
+    gateway.handle(exchange).then((answer) => writeAnswer(response, answer, stallMs));
   };
   server.on('request', (request, response) => serve(request, response, false));
   // The body is asked for only once the request is worth it, so an unpaid upload costs nobody bandwidth.
@@ -66,17 +74,51 @@ export async function serveNode(
   const host = family === 'IPv6' ? `[${address}]` : address;
   return {
     url: `http://${host}:${port}`,
-    close(graceMs = 0) {
-      closing = true;
-      return closeServer(server, graceMs);
-    },
+    close: (graceMs = 0) => closeServer(server, connections, graceMs),
   };
 }
 
-async function closeServer(server: Server, graceMs: number): Promise<void> {
+/**
+ * How many requests run on each connection. Node's own closeIdleConnections passes over a connection on which
+ * nothing, or half a request head, was sent: either would hold up a stop until its grace is over.
+ */
+class Connections {
+  readonly #running = new Map<Socket, number>();
+  #closing = false;
+
+  constructor(server: Server) {
+    server.on('connection', (socket: Socket) => {
+      this.#running.set(socket, 0);
+      socket.on('close', () => this.#running.delete(socket));
+    });
+  }
+
+  begin(socket: Socket): void {
+    this.#running.set(socket, (this.#running.get(socket) ?? 0) + 1);
+  }
+
+  end(socket: Socket): void {
+    const running = this.#running.get(socket);
+    if (running === undefined) return;
+    this.#running.set(socket, running - 1);
+    if (this.#closing && running === 1) socket.destroySoon();
+  }
+
+  /** Closes those on which nothing runs, now and as they become so. */
+  closeIdle(): void {
+    this.#closing = true;
+    for (const [socket, running] of this.#running) if (running === 0) socket.destroySoon();
+  }
+}
+
+async function closeServer(
+  server: Server,
+  connections: Connections,
+  graceMs: number,
+): Promise<void> {
   const closed = once(server, 'close');
   server.close();
-  server.closeIdleConnections();
+  connections.closeIdle();
   const timer = setTimeout(() => server.closeAllConnections(), graceMs);
   await closed;
   clearTimeout(timer);
@@ -88,8 +130,8 @@ class NodeExchange implements Exchange {
   readonly headers: readonly string[];
   readonly body: Body | null;
   readonly remote: Remote;
+  readonly signal = new ClientDeparture();
   readonly #request: IncomingMessage;
-  readonly #abort: AbortController;
 
   constructor(
     request: IncomingMessage,
@@ -110,11 +152,6 @@ class NodeExchange implements Exchange {
       encrypted: (socket as TLSSocket).encrypted === true,
       header: (name) => this.header(name),
     });
-    const abort = new AbortController();
-    this.#abort = abort;
-    response.on('close', () => {
-      if (!response.writableFinished) abort.abort();
-    });
   }
 
   /** By events: an async iterator costs several times as much, and most bodies are one chunk. */
@@ -134,13 +171,11 @@ class NodeExchange implements Exchange {
       request.on('end', () =>
         resolve(chunks.length === 1 ? (chunks[0] ?? null) : Buffer.concat(chunks)),
       );
-      request.on('error', reject);
-      request.on('close', () => reject(new Error('the connection closed')));
+      // A request that breaks off is closed as well; a listener for its error would only make node create one.
+      request.on('close', () => {
+        if (!request.complete) reject(new Error('the connection closed'));
+      });
     });
-  }
-
-  get signal(): AbortSignal {
-    return this.#abort.signal;
   }
 
   header(name: string): string | undefined {
@@ -149,22 +184,48 @@ class NodeExchange implements Exchange {
   }
 }
 
+class ClientDeparture implements Departure {
+  aborted = false;
+  readonly #listeners = new Set<() => void>();
+
+  addEventListener(_type: 'abort', listener: () => void): void {
+    this.#listeners.add(listener);
+  }
+
+  removeEventListener(_type: 'abort', listener: () => void): void {
+    this.#listeners.delete(listener);
+  }
+
+  abort(): void {
+    this.aborted = true;
+    for (const listener of this.#listeners) listener();
+  }
+}
+
 async function* afterContinue(request: IncomingMessage, response: ServerResponse): Body {
   response.writeContinue();
   yield* request;
 }
 
-/** Writes head and body; a stream that breaks ends the connection, so that the client sees it is cut. Never throws. */
-async function writeAnswer(
+/** Never throws. */
+function writeAnswer(response: ServerResponse, answer: Answer, stallMs: number): void {
+  const { status, headers, body } = answer;
+  if (isStream(body)) void writeStream(response, status, headers, body, stallMs);
+  else writeWhole(response, status, headers, body);
+}
+
+/** A stream that breaks ends the connection, so that the client sees it is cut. Never throws. */
+async function writeStream(
   response: ServerResponse,
-  { status, headers, body }: Answer,
+  status: number,
+  headers: HeaderList,
+  body: Body,
   stallMs: number,
 ): Promise<void> {
-  const chunks = isStream(body) ? body[Symbol.asyncIterator]() : null;
+  const chunks = body[Symbol.asyncIterator]();
   try {
     if (response.destroyed) return;
-    if (chunks === null) return writeWhole(response, status, headers, body as Uint8Array | null);
-    response.writeHead(status, [...headers]);
+    writeHead(response, status, headers);
     while (!response.destroyed) {
       const next = await chunks.next();
       if (next.done) return void response.end();
@@ -176,7 +237,7 @@ async function writeAnswer(
     response.socket?.destroySoon();
   } finally {
     // However it ended, and even if it never began: the money of a stream waits for its reader.
-    await chunks?.return?.().catch(() => {});
+    await chunks.return?.().catch(() => {});
   }
 }
 
@@ -186,13 +247,25 @@ function writeWhole(
   headers: HeaderList,
   body: Uint8Array | null,
 ): void {
+  if (response.destroyed) return;
   const sized =
     status === 204 || status === 304 || findHeader(headers, 'content-length') !== undefined;
-  response.writeHead(
-    status,
-    sized ? [...headers] : [...headers, 'Content-Length', String(body?.length ?? 0)],
-  );
-  response.end(body ?? undefined);
+  try {
+    writeHead(
+      response,
+      status,
+      sized ? headers : [...headers, 'Content-Length', String(body?.length ?? 0)],
+    );
+    response.end(body ?? undefined);
+  } catch {
+    // A header that node refuses to write.
+    response.socket?.destroySoon();
+  }
+}
+
+/** Node only reads the list, although its types would let it change it. */
+function writeHead(response: ServerResponse, status: number, headers: HeaderList): void {
+  response.writeHead(status, headers as string[]);
 }
 
 /** Waits until the client has read on; one that stalls would keep its hold and its place for ever. */
