@@ -47,9 +47,7 @@ export function facilitatorsBeforeTheWork(chain: () => EvmDevnet): void {
       await sendUntilServed(s, '/echo', await signWhenLive(s));
     });
     if (name !== 'closes the connection' && name !== 'answers an empty object') continue;
-    it(`asked to verify, a facilitator ${name}: the very same request is served once it is well`, {
-      todo: 'the claim stays released after a silent /verify: the repeat that the 503 asks for is 410 "sign a new one"',
-    }, async (t) => {
+    it(`asked to verify, a facilitator ${name}: the very same request is served once it is well`, async (t) => {
       const s = await remote(t);
       const headers = await s.sign('/echo');
       s.facilitator.set('verify', verify);
@@ -182,9 +180,7 @@ export function facilitatorsWhileTheMoneyMoves(chain: () => EvmDevnet): void {
     await paymentIn(s, 'settled');
   });
 
-  it('a facilitator settles what it saw in /verify although the work failed: the ledger learns of it', {
-    todo: 'a released payment is never looked at again: money that its facilitator moved all the same is on no book',
-  }, async (t) => {
+  it('a facilitator settles what it saw in /verify although the work failed: the ledger learns of it', async (t) => {
     const s = await remote(t);
     const headers = await s.sign('/status/500');
     assert.equal((await s.send('/status/500', headers)).status, 500);

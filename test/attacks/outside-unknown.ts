@@ -60,9 +60,7 @@ export function unknownSettlements(chain: () => EvmDevnet): void {
       await assertBooksMatch(s, 1);
     });
 
-    it(`an unknown settlement with ${perPayer} of exposure: its answer page says later, never "sign a new one"`, {
-      todo: 'own-routes.ts answers 410 "sign a new one" while the settlement is unknown',
-    }, async (t) => {
+    it(`an unknown settlement with ${perPayer} of exposure: its answer page says later, never "sign a new one"`, async (t) => {
       const { s, headers, id } = await unknownPayment(t, chain(), perPayer);
       const page = await s.send(`/_pay/payments/${id}/answer`, headers);
       assert.doesNotMatch(page.text, /sign a new one/);
@@ -117,9 +115,7 @@ export function unknownSettlements(chain: () => EvmDevnet): void {
   });
 
   for (const version of ['sign', 'signV1'] as const)
-    it(`a withheld answer names its payment, so that its payer can fetch it: x402 ${version === 'sign' ? 'v2' : 'v1'}`, {
-      todo: 'the 503 of a pending settlement has no X-Payment-Id: a v1 payer, whose repeat is 410, pays and never gets the answer',
-    }, async (t) => {
+    it(`a withheld answer names its payment, so that its payer can fetch it: x402 ${version === 'sign' ? 'v2' : 'v1'}`, async (t) => {
       const { s, headers, id, seen } = await unknownPayment(t, chain(), '$0', version);
       s.node.honest();
       await paymentIn(s, 'settled');
@@ -128,9 +124,7 @@ export function unknownSettlements(chain: () => EvmDevnet): void {
       assert.equal(fetched.status, 200);
     });
 
-  it('a v1 payer whose answer was withheld is never told to sign again for what it has paid', {
-    todo: 'a repeat in v1 is 410 "sign a new one" although the answer is stored and was never given out',
-  }, async (t) => {
+  it('a v1 payer whose answer was withheld is never told to sign again for what it has paid', async (t) => {
     const { s, headers } = await unknownPayment(t, chain(), '$0', 'signV1');
     s.node.honest();
     await paymentIn(s, 'settled');

@@ -14,14 +14,17 @@ import { createAnswerExchange } from '../../src/request/answer-exchange.ts';
 import { InFlight } from '../../src/request/in-flight.ts';
 import { compileRoutes } from '../../src/request/match-route.ts';
 import type { RequestParts } from '../../src/request/parts.ts';
-import { createQuotes } from '../../src/request/quote-price.ts';
+import { withheldHeaders } from '../../src/request/proxy-upstream.ts';
 import { createRateLimits } from '../../src/request/rate-limits.ts';
+import { Running } from '../../src/request/running.ts';
 import { serveNode } from '../../src/serve/node.ts';
 import { createRecovery, type Recovery } from '../../src/settlement/recovery.ts';
 import { httpUpstream } from '../../src/upstreams/http.ts';
+import { dialectFor } from '../../src/upstreams/index.ts';
 import { routeOf } from '../support/route-of.ts';
 import { tempDatabase } from '../support/start-gateway.ts';
 import { startUpstream, type TestUpstream } from '../support/start-upstream.ts';
+import { testQuotes } from '../support/test-quotes.ts';
 import { createKey, DOLLAR } from './fixture.ts';
 
 type Failure = 'before' | 'after';
@@ -74,14 +77,17 @@ async function line(t: TestContext, paidPerMinute = 100): Promise<Line> {
       routeOf('* /sse-half', { freeTier: false }),
       routeOf('* /large/:bytes'),
     ]),
-    quotes: createQuotes('secret', 1_000, randomBytes),
+    quotes: testQuotes('secret', 1_000),
     rails: [createPrepaidRail(rail), createFreeRail(free)],
     upstreams: new Map([['api', api]]),
     ...{ ledger, clock, log: silentLog, owner: 'proc_test', orphans: new Map() },
     rateLimits: createRateLimits(limits, clock),
     inFlight: new InFlight(),
-    credentialHeaders: new Set(['x-api-key']),
-    limits: { bodyBytes: 10_000, concurrency: 10, bufferBytes: 1_000, replayBytes: 1_000 },
+    running: new Running(10),
+    withheldHeaders: withheldHeaders(['x-api-key']),
+    withheldFromMeters: withheldHeaders(['x-api-key', 'accept-encoding']),
+    dialectOf: () => dialectFor('/'),
+    limits: { bodyBytes: 10_000, bufferBytes: 1_000, replayBytes: 1_000 },
     corsOrigins: null,
     exposure: { perPayer: 0n, perNetwork: 0n },
     keyOf: async () => null,

@@ -36,6 +36,8 @@ export interface Call {
   status: number | null;
   /** A whole good answer arrived. */
   delivered: boolean;
+  /** So did its end: the connection was not cut after the last byte of it. */
+  ended: boolean;
   /** An answer came in whole that was not to this request, or not the one that came before. */
   wrongAnswer: string | null;
 }
@@ -76,7 +78,7 @@ export class Payers {
       ...{ way, product, headers, abortAfterMs, hungUp: abortAfterMs !== null },
       body: JSON.stringify({ nonce: randomUUID() }),
       repeatable: way === 'idempotent' || way.startsWith('x402'),
-      ...{ attempts: 0, status: null, delivered: false, wrongAnswer: null },
+      ...{ attempts: 0, status: null, delivered: false, ended: false, wrongAnswer: null },
     };
   }
 
@@ -130,6 +132,7 @@ export async function send(url: string, call: Call): Promise<void> {
     if (response.body)
       for await (const chunk of response.body) text += decoder.decode(chunk, { stream: true });
     take(call, status, text);
+    if (call.delivered) call.ended = true;
   } catch {
     // Cut off: what came may have been everything.
     if (status === 200 && isWhole(call, text)) take(call, status, text);

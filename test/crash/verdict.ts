@@ -45,11 +45,22 @@ export async function judge(world: World, calls: readonly Call[]): Promise<Viola
 
 type Add = (kind: ViolationKind, detail: string) => void;
 
+/** Whether all that arrived on the chain is on the books. */
+export async function isAllBooked(world: World, payments: readonly Payment[]): Promise<boolean> {
+  return (await world.chain.usdcBalance(world.payTo)) === sum(movedBy(payments));
+}
+
+function movedBy(payments: readonly Payment[]): Payment[] {
+  return payments.filter(({ rail, transaction }) => rail === 'x402' && transaction !== null);
+}
+
+function sum(payments: readonly Payment[]): bigint {
+  return payments.reduce((all, { amount }) => all + amount, 0n);
+}
+
 /** Money that moved outside: what the ledger saw, where it arrived, and whom it left. */
 async function judgeChain(world: World, payments: readonly Payment[], add: Add): Promise<void> {
-  const moved = payments.filter(({ rail, transaction }) => rail === 'x402' && transaction !== null);
-  const sum = (some: readonly Payment[]): bigint =>
-    some.reduce((all, { amount }) => all + amount, 0n);
+  const moved = movedBy(payments);
   const received = await world.chain.usdcBalance(world.payTo);
   if (received !== sum(moved))
     add('chain-and-ledger', `${received} arrived, ${sum(moved)} are on the books`);
@@ -76,10 +87,12 @@ async function judgeCall(
     add('charged-for-failure', `${name}: ${payment.amount}`);
   if (isCharged && FAILING.has(call.product)) add('charged-for-failure', name);
   if (isCharged && !call.delivered) await judgeUndelivered(world, call, payment, name, add);
-  // A stream of a key is captured after its last byte: a kill between the two is the operator's loss.
-  const isPaidFirst =
-    call.way.startsWith('x402') || (call.product !== 'sse' && call.product !== 'big');
-  if (call.delivered && !isCharged && isPaidFirst) add('served-without-charge', name);
+  // A stream of a key is captured, and that of a wallet known to be delivered, after its last byte and before its
+  // end: a kill between the two is the operator's loss. Where the length was told, the last byte is the end.
+  const mayBeLost =
+    call.product === 'big' ||
+    (call.product === 'sse' && !(call.way.startsWith('x402') && call.ended));
+  if (call.delivered && !isCharged && !mayBeLost) add('served-without-charge', name);
 }
 
 /** Who paid and did not get the answer can fetch it, with what paid for it. */

@@ -137,7 +137,7 @@ function linkPackages(modules: string): void {
       symlinkSync(join(installed, name), join(modules, name));
   const coinslot = join(modules, 'coinslot');
   mkdirSync(coinslot);
-  for (const name of ['src', 'schema', 'migrations', 'bin'])
+  for (const name of ['src', 'schema', 'migrations', 'bin', 'examples'])
     symlinkSync(join(ROOT, name), join(coinslot, name));
   const manifest = readManifest();
   const exports = Object.fromEntries(

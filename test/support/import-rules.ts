@@ -56,18 +56,21 @@ export function zoneOf(path: string): Zone {
     if (rest.length === 2) return { name: railZone(rest[1] ?? ''), own: rest[0] ?? '' };
   } else if (first === 'chains') {
     if (rest.length === 2)
-      return { name: rest[1] === 'sign.ts' ? 'chains:sign' : 'chains', own: rest[0] ?? '' };
+      return {
+        name: /^sign(-[a-z0-9-]+)?\.ts$/.test(rest[1] ?? '') ? 'chains:sign' : 'chains',
+        own: rest[0] ?? '',
+      };
   } else if (first in TABLE && first !== 'gateway' && first !== 'index') {
     return { name: first as ZoneName, own: '' };
   }
   throw new Error(`${path} has no place in the layers: the table names every folder`);
 }
 
-/** `protocol.ts` may be spread over `protocol-….ts`; everything not named in the table runs on the server. */
+/** `protocol.ts` may be spread over `protocol-….ts`, and `client.ts` over `client-….ts`; everything not named in the table runs on the server. */
 function railZone(file: string): ZoneName {
   if (/^protocol(-[a-z0-9-]+)?\.ts$/.test(file)) return 'rails:protocol';
   if (file === 'config.ts') return 'rails:config';
-  if (file === 'client.ts') return 'rails:client';
+  if (/^client(-[a-z0-9-]+)?\.ts$/.test(file)) return 'rails:client';
   return 'rails:server';
 }
 

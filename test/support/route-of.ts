@@ -17,6 +17,11 @@ export function routeOf(id: string, over: Partial<Route> = {}): Route {
     onAbort: 'capture-measured',
     onBreak: 'release',
     freeTier: true,
+    units: [],
+    missingUsage: 'count',
+    outputTokensMax: 4096,
+    shadow: false,
+    chargeMax: false,
     ...over,
   };
 }

@@ -17,8 +17,8 @@ export interface TestGateway {
   readonly database: string;
   readonly ledger: Ledger;
   readonly gateway: Gateway;
-  /** Ends this gateway in order and starts another on the same database. */
-  restart(): Promise<TestGateway>;
+  /** Ends this gateway in order and starts another on the same database, with another config if one is given. */
+  restart(config?: TestConfig): Promise<TestGateway>;
   close(): Promise<void>;
 }
 
@@ -85,9 +85,9 @@ async function startOn(
   t.after(close);
   return {
     ...{ url: server.url, database, ledger, gateway, close },
-    async restart() {
+    async restart(other = input) {
       await close();
-      return await startOn(t, database, input, options);
+      return await startOn(t, database, other, options);
     },
   };
 }

@@ -13,6 +13,8 @@
  *     /sse             an event stream of three events
  *     /sse-gate        the first event at once, the rest once `open()` was called
  *     /sse-half        one event, then closes the connection
+ *
+ * `?pages=3` on any of them adds the header `x-pages: 3`.
  */
 
 import { once } from 'node:events';
@@ -55,6 +57,8 @@ export async function startUpstream(t: TestContext): Promise<TestUpstream> {
     });
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0] as string;
+    const pages = /[?&]pages=(\d+)/.exec(request.url ?? '')?.[1];
+    if (pages !== undefined) response.setHeader('x-pages', pages);
     counts.set(path, (counts.get(path) ?? 0) + 1);
     changed();
     response.on('close', () => {

@@ -48,7 +48,8 @@ interface Word {
 const WORDS: readonly Word[] = [
   { never: /^endpoints?$/, say: 'route' },
   { never: /^estimates?$/, say: 'quote', except: /^src\/(chains|rails)\// },
-  { never: /^providers?$/, say: 'rail, upstream or chain' },
+  // Who serves a model is called so by everybody.
+  { never: /^providers?$/, say: 'rail, upstream or chain', except: /^src\/upstreams\// },
   { never: /^(customer|buyer|user)s?$/, say: 'payer' },
   { never: /^(admin|owner|merchant|seller)s?$/, say: 'operator', except: /^src\/devnet\// },
   { never: /^deposits?$/, say: 'top up' },
