@@ -10,6 +10,7 @@ import { canCountInstructions, countInstructions } from './instructions.ts';
 import { findLoadTool, type LoadTool } from './load/run-load.ts';
 import { describeMachine } from './machine.ts';
 import { type Entrant, enter, type Round } from './measure.ts';
+import { publishedIdleMb } from './published-idle.ts';
 import { Report, type Result } from './report.ts';
 import { openStage, type Stage } from './stage.ts';
 
@@ -36,6 +37,8 @@ for (const group of GROUPS) {
   const contestants = choose(values.only).filter((one) => one.group === group);
   if (contestants.length > 0) await runGroup(contestants, stage, tool);
 }
+const publishedMb = await publishedIdleMb(stage);
+if (publishedMb !== null) report.idle('coinslot start, compiled', publishedMb);
 await stage.close();
 report.foot();
 if (values.json) console.log(JSON.stringify(report.json()));

@@ -64,27 +64,27 @@ function statements(payments: number): string[] {
        SELECT ${key('i')}, 'cs_test_past', hex(randomblob(32)), 'test', ${firstMs} FROM n`,
     `${count(KEYS)} INSERT INTO ledger_transaction (seq, kind, payment_seq, created_at_ms)
        SELECT i + 1, 'top_up', NULL, ${firstMs} FROM n`,
-    `${count(KEYS)} INSERT INTO entry (transaction_seq, line, account, asset, amount)
-       SELECT i + 1, 0, 'outside:operator', 'USD', -${TOP_UP_ATOMS} FROM n
-       UNION ALL SELECT i + 1, 1, 'payer:' || ${key('i')}, 'USD', ${TOP_UP_ATOMS} FROM n`,
+    `${count(KEYS)} INSERT INTO entry (seq, account, asset, amount)
+       SELECT (i + 1) * 16, 'outside:operator', 'USD', -${TOP_UP_ATOMS} FROM n
+       UNION ALL SELECT (i + 1) * 16 + 1, 'payer:' || ${key('i')}, 'USD', ${TOP_UP_ATOMS} FROM n`,
     // Materialized, or each use of the id would make another one.
     `${count(payments)}, named(i, id) AS MATERIALIZED (SELECT i, payment_id(${at('i')}) FROM n)
        INSERT INTO payment (seq, id, state, rail, route, payer, asset, amount_max,
-         amount, cost_max, cost, usage, credential_key, credential_hash, digest, owner, replay,
+         amount, cost_max, cost, usage, credential_hash, digest, owner, replay,
          created_at_ms, updated_at_ms, expires_at_ms)
        SELECT i + 1, id, 'settled', 'prepaid', 'POST /summarize', 'key:' || ${key('i')}, 'USD',
          ${PRICE_ATOMS}, ${PRICE_ATOMS}, ${PRICE_ATOMS}, ${PRICE_ATOMS}, '${usage}',
-         'prepaid:' || id, lower(hex(randomblob(32))), lower(hex(randomblob(32))), 'proc_past',
+         lower(hex(randomblob(32))), lower(hex(randomblob(32))), 'proc_past',
          'always', ${at('i')}, ${at('i')}, ${at('i')} + 180000
        FROM named`,
     `${count(payments)} INSERT INTO ledger_transaction (seq, kind, payment_seq, created_at_ms)
        SELECT ${seq('i', 0)}, 'hold', i + 1, ${at('i')} FROM n
        UNION ALL SELECT ${seq('i', 1)}, 'capture', i + 1, ${at('i')} FROM n`,
-    `${count(payments)} INSERT INTO entry (transaction_seq, line, account, asset, amount)
-       SELECT ${seq('i', 0)}, 0, 'payer:' || ${key('i')}, 'USD', -${PRICE_ATOMS} FROM n
-       UNION ALL SELECT ${seq('i', 0)}, 1, 'held:' || ${key('i')}, 'USD', ${PRICE_ATOMS} FROM n
-       UNION ALL SELECT ${seq('i', 1)}, 0, 'held:' || ${key('i')}, 'USD', -${PRICE_ATOMS} FROM n
-       UNION ALL SELECT ${seq('i', 1)}, 1, 'revenue:POST /summarize', 'USD', ${PRICE_ATOMS} FROM n`,
+    `${count(payments)} INSERT INTO entry (seq, account, asset, amount)
+       SELECT (${seq('i', 0)}) * 16, 'payer:' || ${key('i')}, 'USD', -${PRICE_ATOMS} FROM n
+       UNION ALL SELECT (${seq('i', 0)}) * 16 + 1, 'held:' || ${key('i')}, 'USD', ${PRICE_ATOMS} FROM n
+       UNION ALL SELECT (${seq('i', 1)}) * 16, 'held:' || ${key('i')}, 'USD', -${PRICE_ATOMS} FROM n
+       UNION ALL SELECT (${seq('i', 1)}) * 16 + 1, 'revenue:POST /summarize', 'USD', ${PRICE_ATOMS} FROM n`,
     `INSERT INTO account (name, asset, balance)
        SELECT account, asset, SUM(amount) FROM entry GROUP BY account, asset`,
   ];

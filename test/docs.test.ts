@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { before, describe, it } from 'node:test';
+import { before, describe, it, type TestContext } from 'node:test';
+import { startChatModel } from './support/chat-model.ts';
 import { DocsError } from './support/docs-blocks.ts';
 import { freePort } from './support/free-port.ts';
 import { runDocument } from './support/run-docs.ts';
 import { findFiles, ROOT } from './support/source-files.ts';
 import { tempDir } from './support/temp-dir.ts';
 
-const documents = findFiles(['README.md', 'docs/**/*.md']);
+const documents = findFiles(['README.md', 'docs/**/*.md', 'examples/**/*.md']);
 
 describe('every block of the documentation does what it says', () => {
   let port: number;
@@ -18,14 +19,32 @@ describe('every block of the documentation does what it says', () => {
   });
   for (const path of documents)
     it(path, async (t) => {
-      const text = readFileSync(join(ROOT, path), 'utf8').replaceAll(
-        '127.0.0.1:4020',
-        `127.0.0.1:${port}`,
-      );
-      const { notRun } = await runDocument(text, tempDir(t), { COINSLOT_DEMO_PORT: String(port) });
+      const chainPort = await freePort();
+      const text = readFileSync(join(ROOT, path), 'utf8')
+        .replaceAll('127.0.0.1:4020', `127.0.0.1:${port}`)
+        .replaceAll('--port 8545', `--port ${chainPort}`);
+      const env = path.startsWith('examples/')
+        ? await exampleEnv(t, port, chainPort)
+        : { COINSLOT_DEMO_PORT: String(port) };
+      const { notRun } = await runDocument(text, tempDir(t), env);
       for (const reason of notRun) t.diagnostic(`not run, ${reason}`);
     });
 });
+
+/** What a reader of an example has, or puts into its `.env`: a model, and ports that are free. */
+async function exampleEnv(
+  t: TestContext,
+  port: number,
+  chainPort: number,
+): Promise<Record<string, string>> {
+  const model = await startChatModel(t);
+  return {
+    LISTEN: `127.0.0.1:${port}`,
+    SERVICE_URL: `http://127.0.0.1:${await freePort()}`,
+    RPC_URL: `http://127.0.0.1:${chainPort}`,
+    OPENAI_BASE_URL: model.baseUrl,
+  };
+}
 
 const fence = (info: string, code: string): string => `\`\`\`${info}\n${code}\n\`\`\`\n\n`;
 

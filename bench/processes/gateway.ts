@@ -1,13 +1,14 @@
 /** The gateway as an operator runs it, on a free port, with an API key that has money. */
 
 import { randomBytes } from 'node:crypto';
+import { giveBackMemory } from '../../src/cli/give-back-memory.ts';
 import { type Config, type ConfigInput, parseConfig } from '../../src/config.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { createGateway } from '../../src/gateway.ts';
 import { openLedger } from '../../src/ledger/open-ledger.ts';
 import { newApiKey } from '../../src/rails/prepaid/protocol.ts';
 import { serveNode } from '../../src/serve/node.ts';
-import { createGatewayWithoutLedger } from './gateway-without-ledger.ts';
+import { forgetfulLedger } from './forgetful-ledger.ts';
 import { loudLog } from './loud-log.ts';
 import { runProcess } from './run-process.ts';
 
@@ -25,10 +26,8 @@ const TOP_UP = 1_000_000_000_000_000n;
 runProcess<GatewaySettings>(async (settings) => {
   const config = parseConfig(settings.config, settings.env ?? {});
   const apiKey = config.payments.prepaid === null ? null : await makeApiKey(config);
-  const gateway =
-    settings.withoutLedger === true
-      ? createGatewayWithoutLedger(config)
-      : await createGateway(config, { log: loudLog });
+  const ledger = settings.withoutLedger === true ? { ledger: forgetfulLedger() } : {};
+  const gateway = await createGateway(config, { log: loudLog, ...ledger });
   const server = await serveNode(gateway, {
     host: '127.0.0.1',
     port: 0,
@@ -37,6 +36,7 @@ runProcess<GatewaySettings>(async (settings) => {
     trustProxy: [],
     publicUrl: null,
   });
+  await giveBackMemory();
   return {
     url: server.url,
     details: apiKey === null ? {} : { apiKey },

@@ -1,6 +1,7 @@
 /** The result of `coinslot pay`: what was paid, by what, and which exit code says so. */
 
 import {
+  AllowanceMissing,
   BudgetExceeded,
   NoPayableOffer,
   PayError,
@@ -124,10 +125,11 @@ export function resultOfError(error: unknown): PayResult {
       paymentId: error.paymentId,
     };
   const over = error instanceof BudgetExceeded;
-  const status = over || error instanceof NoPayableOffer ? error.response.status : null;
+  const cannot = error instanceof NoPayableOffer || error instanceof AllowanceMissing;
+  const status = over || cannot ? error.response.status : null;
   const unpaid = { ...nothing, cost: '0', rail: null, network: null, paymentId: null };
   if (over) return { ...unpaid, status, exitCode: PAY_EXIT.overBudget };
-  if (error instanceof NoPayableOffer) return { ...unpaid, status, exitCode: PAY_EXIT.cannotPay };
+  if (cannot) return { ...unpaid, status, exitCode: PAY_EXIT.cannotPay };
   return { ...unpaid, status, exitCode: PAY_EXIT.failed };
 }
 

@@ -1,7 +1,8 @@
 import { type Command, Option } from 'commander';
 import { formatUsd } from '../core/money.ts';
 import type { Payment, PaymentState, RailName } from '../core/payment.ts';
-import type { Entry, StoredJob } from '../core/ports/ledger.ts';
+import type { Entry } from '../core/ports/ledger.ts';
+import type { StoredJob } from '../core/ports/settlement.ts';
 import { receiptOf } from '../core/receipt.ts';
 import { type Amounts, amountsOf } from './amounts.ts';
 import { CommandFailed } from './command-failed.ts';

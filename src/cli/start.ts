@@ -1,10 +1,11 @@
 import { type Command, Option } from 'commander';
 import type { Config } from '../config.ts';
 import { createGateway, type Gateway } from '../gateway.ts';
-import { formatPrice } from '../pricing/parse-price.ts';
+import { formatPrice } from '../pricing/format-price.ts';
 import { type RunningServer, serveNode } from '../serve/node.ts';
 import { createLog } from './create-log.ts';
 import { EXIT } from './exit-codes.ts';
+import { giveBackMemory } from './give-back-memory.ts';
 import { type CommonOptions, loadConfigOf, withCommonOptions } from './options.ts';
 import { report, table } from './report.ts';
 
@@ -50,10 +51,12 @@ async function start(options: StartOptions): Promise<void> {
     { url: server.url, mode: gateway.mode, routes: config.routes.length },
     () => banner(server.url, config),
   );
+  await giveBackMemory();
   const signal = await stopped;
   log.info({ signal }, 'stopping: no new requests; running ones may end');
+  const deadlineMs = performance.now() + GRACE_MS;
   await server.close(GRACE_MS);
-  await gateway.close();
+  await gateway.close(Math.max(0, deadlineMs - performance.now()));
   log.info({}, 'stopped');
   setTimeout(() => process.exit(), LINGER_MS).unref();
 }
