@@ -1,4 +1,4 @@
-/** Step 4: authenticate, claim, verify and hold, rail by rail, until one grants the request. */
+/** Step 5: authenticate, claim, verify and hold, rail by rail, until one grants the request. */
 
 import { PaymentRefused } from '../core/errors.ts';
 import type { Payment } from '../core/payment.ts';

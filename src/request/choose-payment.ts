@@ -1,4 +1,4 @@
-/** Step 3: which credentials did the request bring, in the order in which rails are tried? */
+/** Step 2: which credentials did the request bring, in the order in which rails are tried? */
 
 import type { Exchange } from '../core/exchange.ts';
 import type { Presented, Rail } from '../core/ports/rail.ts';

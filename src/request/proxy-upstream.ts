@@ -1,4 +1,4 @@
-/** Step 5: send the matched request on, without our money headers, and see what comes back. */
+/** Step 6: send the matched request on, without our money headers, and see what comes back. */
 
 import { ClientGone, CoinslotError, UpstreamFailed } from '../core/errors.ts';
 import { type Body, type Departure, type Exchange, isStream } from '../core/exchange.ts';

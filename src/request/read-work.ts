@@ -1,4 +1,4 @@
-/** Step 2: what does the request ask for, as far as its price depends on it? A flat price asks nothing. */
+/** Step 3: what does the request ask for, as far as its price depends on it? A flat price asks nothing. */
 
 import { RequestMalformed } from '../core/errors.ts';
 import type { Body, Exchange } from '../core/exchange.ts';
