@@ -52,10 +52,14 @@ function unreadable(file: string, error: unknown): ConfigError {
   );
 }
 
+/** Modules are imported once; the query makes each loading another module. */
+let loadings = 0;
+
 async function importDefault(file: string): Promise<unknown> {
   await readText(file);
+  const { href } = pathToFileURL(resolve(file));
   try {
-    const module: { default?: unknown } = await import(pathToFileURL(resolve(file)).href);
+    const module: { default?: unknown } = await import(`${href}?loading=${loadings++}`);
     if (module.default !== undefined) return module.default;
   } catch (error) {
     throw fileProblem(

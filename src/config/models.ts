@@ -1,6 +1,7 @@
 import type { Price, Variant } from '../core/price.ts';
 import { ONE, plus, ratioOf } from '../core/ratio.ts';
 import { parsePrice } from '../pricing/parse-price.ts';
+import { type ReadingOptions, readingOptions } from './reading-schema.ts';
 import type { ParsedConfig } from './schema.ts';
 
 /** The model gateway: one base URL for any OpenAI or Anthropic client. */
@@ -16,6 +17,11 @@ export interface ModelsConfig {
   /** USD atoms; the price never goes above it. */
   readonly max: bigint;
   readonly outputTokensMax: number;
+  readonly timeoutMs: number;
+  readonly freeTier: boolean;
+  readonly chargeMax: boolean;
+  readonly missingUsage: 'count' | 'hold';
+  readonly reading: ReadingOptions;
 }
 
 /** Where models run. */
@@ -27,11 +33,18 @@ export interface ModelSource {
   readonly concurrency: number;
   /** Patterns of the models it has: `gpt-*`. */
   readonly models: readonly string[];
+  /** Whose list prices are its own; left out: known by its URL, then by its name. */
+  readonly list?: string | undefined;
 }
 
 export interface ModelName {
   readonly provider: string;
   readonly model: string;
+}
+
+/** `provider/model`. */
+export function fullName({ provider, model }: ModelName): string {
+  return `${provider}/${model}`;
 }
 
 /** The checked model gateway as the request line needs it. */
@@ -49,6 +62,11 @@ export function compileModels(parsed: NonNullable<ParsedConfig['models']>): Mode
     price: priceOf(parsed),
     max: parsed.max,
     outputTokensMax: parsed.maxOutputTokens,
+    timeoutMs: parsed.timeout,
+    freeTier: parsed.free,
+    chargeMax: parsed.chargeMax,
+    missingUsage: parsed.missingUsage,
+    reading: readingOptions(parsed),
   };
 }
 

@@ -4,6 +4,7 @@ import type { FreeConfig } from '../rails/free/config.ts';
 import type { PrepaidConfig } from '../rails/prepaid/config.ts';
 import type { X402Config } from '../rails/x402/config.ts';
 import { checkAcross, modeOf } from './check-across.ts';
+import { modelRoutes } from './model-routes.ts';
 import { compileModels, type ModelsConfig } from './models.ts';
 import {
   addIssues,
@@ -44,7 +45,7 @@ export interface Config {
     readonly prepaid: PrepaidConfig | null;
     readonly x402: X402Config | null;
   };
-  /** In file order. */
+  /** In file order, then those of the model gateway. */
   readonly routes: readonly ConfiguredRoute[];
   readonly models: ModelsConfig | null;
   /** Where the values of currencies in prices come from, by symbol. */
@@ -120,6 +121,8 @@ function resolve(parsed: ParsedConfig): Config {
   const { payments, timeouts, quotes, replay } = parsed;
   const defaultOrder: ConfiguredRail[] = ['prepaid', 'x402', 'free'];
   const networks = Object.keys(payments.x402?.networks ?? {});
+  const routes = compileConfiguredRoutes(parsed.routes);
+  const models = parsed.models === undefined ? null : compileModels(parsed.models);
   return {
     listen: parsed.listen,
     publicUrl: parsed.publicUrl ?? null,
@@ -134,8 +137,8 @@ function resolve(parsed: ParsedConfig): Config {
       prepaid: payments.prepaid ?? null,
       x402: payments.x402 ?? null,
     },
-    routes: compileConfiguredRoutes(parsed.routes),
-    models: parsed.models === undefined ? null : compileModels(parsed.models),
+    routes: models === null ? routes : [...routes, ...modelRoutes(models, routes)],
+    models,
     rates: parsed.rates,
     limits: parsed.limits,
     timeouts: {

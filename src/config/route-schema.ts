@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { priceValue } from './price-schema.ts';
+import { readingShape } from './reading-schema.ts';
 import { duration, unitCount } from './scalars.ts';
 
 const chargeOn = z
@@ -87,6 +88,7 @@ export const routeSchema = z
       .default('release')
       .describe('What is paid when the upstream breaks off a stream.'),
     free: z.boolean().default(true).describe('false keeps the free tier away from this route.'),
+    ...readingShape,
     terms: z.string().max(2000).optional().describe('Terms or a link to them, for the offers.'),
   })
   .describe('A method and path with an upstream and a price.');

@@ -6,6 +6,7 @@ import type { Route, RouteUnit } from '../core/route.ts';
 import { parsePrice } from '../pricing/parse-price.ts';
 import { priceVersion } from './price-version.ts';
 import type { ProblemList } from './problems.ts';
+import { type ReadingOptions, readingOptions } from './reading-schema.ts';
 import { ScalarError } from './scalars.ts';
 import type { ParsedConfig } from './schema.ts';
 
@@ -13,6 +14,7 @@ import type { ParsedConfig } from './schema.ts';
 export interface ConfiguredRoute extends Route {
   /** Terms of use for the offers; null when there are none. */
   readonly terms: string | null;
+  readonly reading: ReadingOptions;
 }
 
 interface RouteKey {
@@ -132,6 +134,7 @@ export function compileConfiguredRoutes(routes: ParsedConfig['routes']): Configu
       shadow: route.shadow,
       chargeMax: route.chargeMax,
       terms: route.terms ?? null,
+      reading: readingOptions(route),
     };
   });
 }

@@ -18,6 +18,18 @@ export interface Exchange {
   readonly remote: Remote;
   /** Aborts when the client goes away. */
   readonly signal: Departure;
+  /** Set for a WebSocket handshake that came in where one can be taken. */
+  readonly upgrade?: Upgrade;
+}
+
+/** What a handshake asks for: after the answer 101, whose body is what leaves, both sides go on as they like. */
+export interface Upgrade {
+  /** What the client sends from then on, byte for byte. */
+  readonly frames: Body;
+  /** Aborts when the server stops. */
+  readonly stopping: Departure;
+  /** Gives up a client that takes nothing any more. */
+  breakOff(): void;
 }
 
 /** What is used of an AbortSignal, which is one; making a real one for every request costs more than its parsing. */
@@ -40,6 +52,16 @@ export interface Answer {
   readonly headers: HeaderList;
   /** A whole body, a stream, or none. */
   readonly body: Uint8Array | Body | null;
+  /** What is known only once the whole stream was read, for a transport that can still send it then. */
+  readonly trailers?: Trailers;
+}
+
+/** Headers after the body. */
+export interface Trailers {
+  /** Announced before it. */
+  readonly names: readonly string[];
+  /** Names and values in turn; empty for a stream that did not end whole. */
+  readonly values: () => HeaderList;
 }
 
 export function isStream(body: Answer['body']): body is Body {

@@ -6,6 +6,8 @@
 export interface UsageLine {
   /** `calls`, `inputTokens`, `bytesOut`… */
   readonly unit: string;
+  /** Full name of the model that used it, where another one might have. */
+  readonly model?: string;
   readonly count: number;
   /** Decimal USD per unit, such as `0.006`. */
   readonly price: string;

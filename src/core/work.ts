@@ -4,6 +4,11 @@ export interface Work {
   /** The model that the request names; null when it names none. */
   readonly model: string | null;
   /**
+   * Full names of the models of which one will run it, where there is a choice: the quote covers the dearest.
+   * Empty: any model may.
+   */
+  readonly mayRun?: readonly string[];
+  /**
    * The most that this request can use of each unit, such as `{ inputTokens: 812, outputTokens: 4096 }`:
    * non-negative integers. A unit that is missing here has no bound of its own.
    */

@@ -25,6 +25,14 @@ import type { LineName } from './units.ts';
 
 /** Null where nothing bounds it. Throws RequestNotPriced and RateUnavailable. */
 export function exactCost(price: Price, basis: Basis): Sum {
+  const { work, measured } = basis;
+  // What will run is not known yet: the dearest of all that may.
+  if (measured === null && work?.mayRun !== undefined) {
+    if (work.mayRun.length === 0) return exactCost(price, { ...basis, work: null });
+    return dearest(
+      work.mayRun.map((model) => exactCost(price, { ...basis, work: withModel(work, model) })),
+    );
+  }
   switch (price.kind) {
     case 'free':
       return ZERO;
@@ -41,6 +49,10 @@ export function exactCost(price: Price, basis: Basis): Sum {
     case 'metered':
       return meteredCost(price, basis);
   }
+}
+
+function withModel(work: Work, model: string): Work {
+  return { model, bounds: work.bounds, value: (place) => work.value(place) };
 }
 
 export function dollarsOf(atoms: bigint): Ratio {
@@ -135,10 +147,20 @@ function variantFor(place: string, variants: readonly Variant[], work: Work): Pr
   return found.price;
 }
 
+/** Entries that were looked up before: a list may have more than a thousand patterns, and each call asks some times. */
+const FOUND = new WeakMap<PriceList, Map<string, UnitBase>>();
+/** Names are a payer's: some patterns match any number of them. */
+const FOUND_MAX = 1_000;
+
 function listedFor(list: PriceList, model: string | null): UnitBase {
-  const listed = list.find(({ pattern }) => model !== null && matchGlob(pattern, model));
-  if (listed === undefined) throw notPriced('model', model);
-  return listed.base;
+  if (model === null) throw notPriced('model', model);
+  const found = FOUND.get(list) ?? new Map<string, UnitBase>();
+  FOUND.set(list, found);
+  const base = found.get(model) ?? list.find(({ pattern }) => matchGlob(pattern, model))?.base;
+  if (base === undefined) throw notPriced('model', model);
+  if (found.size >= FOUND_MAX) found.clear();
+  found.set(model, base);
+  return base;
 }
 
 function notPriced(place: string, value: string | null): RequestNotPriced {

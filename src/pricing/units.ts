@@ -33,6 +33,11 @@ const UNITS: readonly UnitName[] = [
     plural: 'computeSeconds',
     words: ['second of compute', 'seconds of compute'],
   },
+  {
+    singular: 'connectedSecond',
+    plural: 'connectedSeconds',
+    words: ['second of connection', 'seconds of connection'],
+  },
   { singular: 'computeMs', plural: 'computeMs', words: ['ms of compute', 'ms of compute'] },
   { singular: 'byteOut', plural: 'bytesOut', words: ['byte of the answer', 'bytes of the answer'] },
   { singular: 'message', plural: 'messages', words: ['message', 'messages'] },

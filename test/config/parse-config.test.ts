@@ -66,6 +66,10 @@ describe('a config', () => {
         shadow: false,
         chargeMax: false,
         terms: null,
+        reading: {
+          ...{ contextTokensMax: null, imageTokensMax: null, audioSecondsMax: null },
+          ...{ webSearchesMax: 0, allow: [], computeMsMax: null, computeMsHeader: null },
+        },
       },
     ]);
   });

@@ -28,6 +28,16 @@ export interface Reading {
     /** Monotonic: when the request was sent to the upstream; without it no compute time is measured. */
     readonly sentAtMs?: number;
   }): Meter;
+  /** A meter for the messages of one WebSocket connection; left out where they state nothing. */
+  readonly messages?: () => MessageMeter;
+}
+
+/** Reads the text messages of the upstream while they pass by; keeps a bounded part and never throws. */
+export interface MessageMeter {
+  /** A part of a message; `isEnd` with the last one, which may be empty. */
+  text(bytes: Uint8Array, isEnd: boolean): void;
+  /** What the messages stated so far. */
+  measured(): Measured;
 }
 
 /** Reads one answer while it passes by; keeps a bounded tail and never throws. */

@@ -8,6 +8,7 @@
 import type { Payment, PaymentClaim, PaymentState, RailName, StoredAnswer } from '../payment.ts';
 import type { UsageLine } from '../usage.ts';
 import type { SettledBlock, SettledFact, SettlementJob, StoredJob } from './settlement.ts';
+import type { RouteDay, ShadowDay } from './usage-days.ts';
 
 /** A prepaid API key as stored: the secret itself is never kept, only its SHA-256. */
 export interface ApiKey {
@@ -205,6 +206,8 @@ export interface Ledger {
    * served. `gasNano` is what our own reverted transactions cost, as in SettledFact.
    */
   settlementFailed(paymentId: string, reason: string, gasNano?: bigint): Promise<Transition>;
+  /** The operator writes off what was served and never paid: the wallet is no longer barred for it. */
+  forgive(paymentId: string): Promise<Transition>;
   /** The work failed after its money moved: captured or settled becomes refund_due, never silently. */
   refundDue(paymentId: string, reason: string): Promise<Transition>;
   /**
@@ -222,6 +225,20 @@ export interface Ledger {
   findByCredential(credentialKey: string): Promise<Payment | null>;
   findAnswer(paymentId: string): Promise<StoredAnswer | null>;
   listPayments(filter: PaymentFilter): Promise<Payment[]>;
+  /**
+   * What a payer's charged calls since then came to. Looks at `limit` payments after `after` (null: from the start),
+   * so that nobody waits for long behind it; `next` is where to go on, null at the end.
+   */
+  usageOf(filter: {
+    readonly payer: string;
+    readonly sinceMs: number;
+    readonly after: number | null;
+    readonly limit: number;
+  }): Promise<{ readonly days: readonly RouteDay[]; readonly next: number | null }>;
+  /** Adds to what was counted of shadow routes. */
+  addShadow(days: readonly ShadowDay[]): Promise<void>;
+  /** What was counted from that UTC day on, oldest first. */
+  shadowDays(sinceDay: string): Promise<ShadowDay[]>;
   findJob(paymentId: string): Promise<StoredJob | null>;
   /** Jobs whose payment is captured or settlement_unknown, oldest first. */
   openJobs(): Promise<StoredJob[]>;

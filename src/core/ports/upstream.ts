@@ -34,5 +34,13 @@ export interface UpstreamAnswer {
 /** Throws UpstreamFailed, UpstreamTimeout or ClientGone. */
 export interface Upstream {
   send(request: UpstreamRequest): Promise<UpstreamAnswer>;
+  /**
+   * Passes a WebSocket handshake on. Where the upstream switches, the answer is 101 and its body what comes from
+   * then on, without an error at its end; what the request's body gives goes there once the answer is read.
+   * Left out: there is none.
+   */
+  connect?(request: UpstreamRequest): Promise<UpstreamAnswer>;
+  /** When nothing has passed on a connection for this long, it is over. */
+  readonly idleMs?: number;
   close(): Promise<void>;
 }
