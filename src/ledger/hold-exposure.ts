@@ -28,7 +28,9 @@ export const holdExposure: Operation<'holdExposure'> = async (tx, context, hold)
   const from = payerAccount(payment.payer);
   const postings = move(payment.asset, from, heldAccount(payment.payer), payment.max);
   await postEntries(tx, context.memory.books, 'hold', seq, context.nowMs, postings);
-  return { outcome: 'held', payment: { ...payment, state: 'running', updatedAtMs: context.nowMs } };
+  const held = { ...payment, state: 'running', updatedAtMs: context.nowMs } as const;
+  context.memory.keepHold({ ...row, payment: held });
+  return { outcome: 'held', payment: held };
 };
 
 /** What the wallet's other payments may still take; this one is only claimed and does not count itself. */

@@ -29,9 +29,11 @@ import {
   sharedSecret,
   stampMode,
 } from './records.ts';
-import { refundDue, settled, settlementFailed, settlementUnknown } from './settled.ts';
+import { forgive, refundDue, settled, settlementFailed, settlementUnknown } from './settled.ts';
+import { addShadow, shadowDays } from './shadow.ts';
 import { closeShown, parkClaim, resumeClaim, showClaim, shownJobs } from './shown-claims.ts';
 import { settledBlocks, unsettle } from './unsettle.ts';
+import { usageOf } from './usage-of.ts';
 
 export const operations: { readonly [Name in OperationName]: Operation<Name> } = {
   holdPrepaid,
@@ -55,12 +57,16 @@ export const operations: { readonly [Name in OperationName]: Operation<Name> } =
   settlementUnknown,
   expose,
   settlementFailed,
+  forgive,
   refundDue,
   replaceTransaction,
   findPayment,
   findByCredential,
   findAnswer,
   listPayments,
+  usageOf,
+  addShadow,
+  shadowDays,
   findJob,
   openJobs,
   nextNonce,
@@ -89,6 +95,8 @@ const READS: ReadonlySet<OperationName> = new Set<OperationName>([
   'findByCredential',
   'findAnswer',
   'listPayments',
+  'usageOf',
+  'shadowDays',
   'findJob',
   'openJobs',
   'shownJobs',
@@ -117,6 +125,7 @@ const KEEPS_MEMORY: ReadonlySet<OperationName> = new Set<OperationName>([
   'findPayment',
   'findByCredential',
   'findAnswer',
+  'addShadow',
   'heartbeat',
 ]);
 
@@ -128,6 +137,8 @@ export function keepsMemory(name: OperationName): boolean {
 /** Reads that may take long: each gets a batch of its own, so that nobody's money waits behind its write lock. */
 const REPORTS: ReadonlySet<OperationName> = new Set<OperationName>([
   'listPayments',
+  'usageOf',
+  'shadowDays',
   'balances',
   'entries',
   'audit',

@@ -174,6 +174,16 @@ const MAY_FAIL: ReadonlySet<PaymentState> = new Set<PaymentState>([
   'refund_due',
 ]);
 
+export const forgive: Operation<'forgive'> = async (tx, { nowMs }, paymentId) => {
+  const found = await selectPayment(tx, paymentId);
+  const changed = await tx.run(
+    'UPDATE payment SET barred = 0, updated_at_ms = ? WHERE id = ? AND barred = 1',
+    [nowMs, paymentId],
+  );
+  if (found === null || changed === 0) return { outcome: 'lost', payment: found?.payment ?? null };
+  return { outcome: 'done', payment: { ...found.payment, updatedAtMs: nowMs } };
+};
+
 export const refundDue: Operation<'refundDue'> = async (
   tx,
   { nowMs, memory },

@@ -169,7 +169,8 @@ function writeCapture(
 ): void {
   frame.push(CAPTURE, nowMs, isKnown, paymentId, owner, amount, cost, job, delivering);
   frame.push(usage.length);
-  for (const line of usage) frame.push(line.unit, line.count, line.price, line.cost);
+  for (const line of usage)
+    frame.push(line.unit, line.model ?? null, line.count, line.price, line.cost);
   if (answer === null) frame.push(null);
   else {
     frame.push(answer.status, answer.headers, answer.body.byteLength);
@@ -260,13 +261,16 @@ class CallReader {
 
   #usage(): UsageLine[] {
     const usage: UsageLine[] = [];
-    for (let left = this.#next<number>(); left > 0; left--)
-      usage.push({
-        unit: this.#next(),
-        count: this.#next(),
-        price: this.#next(),
-        cost: this.#next(),
-      });
+    for (let left = this.#next<number>(); left > 0; left--) {
+      const unit = this.#next<string>();
+      const model = this.#next<string | null>();
+      const line = {
+        count: this.#next<number>(),
+        price: this.#next<string>(),
+        cost: this.#next<string>(),
+      };
+      usage.push(model === null ? { unit, ...line } : { unit, model, ...line });
+    }
     return usage;
   }
 

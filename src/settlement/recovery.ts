@@ -22,7 +22,7 @@ export interface RecoveryOptions {
   readonly leaseMs: number;
   /** Pause between two rounds. */
   readonly everyMs: number;
-  /** Answers are kept for replay this long. */
+  /** Answers are kept for replay this long; may change. */
   readonly replayTtlMs: number;
 }
 

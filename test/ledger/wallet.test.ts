@@ -191,6 +191,25 @@ for (const engine of engines) {
     assert.deepEqual(await ledger.audit(), []);
   });
 
+  test(`${engine.name}: a wallet is admitted again once the operator has written off what it owes, and only then`, async (t) => {
+    const ledger = await open(t, { url: engine.freshUrl(t) });
+    const ids = [await captureWallet(ledger, 1_000n), await captureWallet(ledger, 2_000n)];
+    for (const id of ids) {
+      await ledger.expose({ paymentId: id, perPayer: 5_000n, perNetwork: 5_000n });
+      await ledger.settlementFailed(id, 'authorization_cancelled');
+    }
+    const claim = walletClaim(1_000n);
+    await ledger.claim(claim);
+    const hold = { paymentId: claim.id, owner: OWNER, balance: 9_000n, block: 1n };
+    assert.equal((await ledger.forgive(ids[0] ?? '')).outcome, 'done');
+    assert.equal((await ledger.forgive(ids[0] ?? '')).outcome, 'lost', 'there is nothing left');
+    assert.deepEqual(await ledger.holdExposure(hold), { outcome: 'barred', paymentId: ids[1] });
+    assert.equal((await ledger.forgive(ids[1] ?? '')).outcome, 'done');
+    assert.equal((await ledger.holdExposure(hold)).outcome, 'held');
+    assert.deepEqual(await ledger.forgive('pay_nothing'), { outcome: 'lost', payment: null });
+    assert.deepEqual(await ledger.audit(), []);
+  });
+
   test(`${engine.name}: a payment that failed before its answer was served bars nobody`, async (t) => {
     const ledger = await open(t, { url: engine.freshUrl(t) });
     const id = await captureWallet(ledger, 1_000n);
