@@ -6,6 +6,7 @@ import { transferWithAuthorization } from '../../src/chains/evm/contract-calls.t
 import { findFate } from '../../src/chains/evm/find-authorization.ts';
 import { RpcUnavailable } from '../../src/chains/evm/json-rpc.ts';
 import { type EvmChain, openEvmChain } from '../../src/chains/evm/open-evm-chain.ts';
+import type { ChainReceipt } from '../../src/chains/evm/receipt.ts';
 import { createReceiptWatcher } from '../../src/chains/evm/receipt-watcher.ts';
 import type { Hex } from '../../src/chains/evm/sign.ts';
 import { type EvmDevnet, startEvmDevnet } from '../../src/devnet/start-evm-devnet.ts';
@@ -216,9 +217,33 @@ describe('the watcher of receipts', () => {
     const watcher = createReceiptWatcher(chain, { pollMs: 5, confirmations: 60 });
     t.after(() => watcher.close());
     const hash = await send(devnet, 5, { to: TO, value: 1n });
+    assert.equal(await watcher.look(hash), null);
     assert.equal(await watcher.wait(hash, 100), null);
     await devnet.rpc('anvil_mine', ['0x3c', '0x0']);
     assert.ok(await watcher.wait(hash, 5_000));
+    assert.equal((await watcher.look(hash))?.transaction, hash);
+  });
+
+  it('looks at once, and sees nothing where nothing is or no node answers', async (t) => {
+    const receipt: ChainReceipt = {
+      ...{ transaction: '0x1', block: 7n, blockHash: null, succeeded: true, sender: '0x2' },
+      ...{ gasNano: 0n, logs: [] },
+    };
+    let answer: ChainReceipt | null | Error = null;
+    const asked: EvmChain['receipt'] = async () => {
+      if (answer instanceof Error) throw answer;
+      return answer;
+    };
+    const watcher = createReceiptWatcher(
+      { receipt: asked, blockNumber: () => Promise.reject(new RpcUnavailable('not needed')) },
+      { pollMs: 60_000, confirmations: 1 },
+    );
+    t.after(() => watcher.close());
+    assert.equal(await watcher.look('0x1'), null);
+    answer = new RpcUnavailable('down');
+    assert.equal(await watcher.look('0x1'), null);
+    answer = receipt;
+    assert.equal(await watcher.look('0x1'), receipt);
   });
 
   it('ends every wait when it is closed', async () => {

@@ -10,6 +10,7 @@ import {
   type Submitter,
   type SubmitterOptions,
 } from '../../src/chains/evm/submitter.ts';
+import type { SignedTransaction } from '../../src/chains/evm/transaction.ts';
 import { silentLog } from '../../src/core/log.ts';
 import { type EvmDevnet, startEvmDevnet } from '../../src/devnet/start-evm-devnet.ts';
 import { accountOf, send, signedTransfer, TO } from './evm-payer.ts';
@@ -157,6 +158,32 @@ describe('the submitter of a settlement key', () => {
     await healUntilMined(submitter, next.hash);
     assert.equal(await succeeded(stored.hash), true);
     assert.equal(await chain.receipt(lost.hash), null);
+  });
+
+  it('forgets its own that is mined, and asks the ledger for it when a reorganisation drops it', async (t) => {
+    for (const isOwn of [true, false])
+      await t.test(isOwn ? 'its own' : 'under the nonce of another key', async () => {
+        const seen: string[] = [];
+        const dropped: EvmChain = {
+          ...chain,
+          transactionCount: async () => 0,
+          broadcast: async (raw) => void seen.push(raw),
+        };
+        const stored: SignedTransaction[] = [];
+        const submitter = submitterOf(11, {
+          chain: dropped,
+          storedTransactions: async () => {
+            seen.push('ledger');
+            return stored;
+          },
+        });
+        const transaction = await submitter.prepare(transferCall(11));
+        stored.push(transaction);
+        submitter.keep(transaction);
+        submitter.mined(isOwn ? transaction : { ...transaction, sender: TO });
+        await submitter.heal();
+        assert.deepEqual(seen, isOwn ? ['ledger', transaction.raw] : [transaction.raw]);
+      });
   });
 
   it('never fills a nonce that a neighbour has stored meanwhile', async () => {

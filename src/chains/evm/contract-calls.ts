@@ -1,6 +1,6 @@
 /** The few contract calls and events that a payment needs, encoded by hand: this runs on every paid request. */
 
-import { keccak_256 } from '@noble/hashes/sha3.js';
+import { keccak256 } from './keccak.ts';
 import type { Hex, TransferAuthorization } from './sign.ts';
 
 /** A signed EIP-3009 authorization. */
@@ -157,9 +157,9 @@ function sizeAt(data: string, byte: number): number {
 }
 
 function selector(signature: string): string {
-  return Buffer.from(keccak_256(Buffer.from(signature))).toString('hex', 0, 4);
+  return Buffer.from(keccak256(Buffer.from(signature))).toString('hex', 0, 4);
 }
 
 function eventTopic(signature: string): Hex {
-  return `0x${Buffer.from(keccak_256(Buffer.from(signature))).toString('hex')}`;
+  return `0x${Buffer.from(keccak256(Buffer.from(signature))).toString('hex')}`;
 }

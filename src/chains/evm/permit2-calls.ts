@@ -1,7 +1,7 @@
 /** Calls and events of Permit2, of the x402 upto proxy and of EIP-2612, encoded by hand. */
 
-import { keccak_256 } from '@noble/hashes/sha3.js';
 import { word, wordOfHex } from './contract-calls.ts';
+import { keccak256 } from './keccak.ts';
 import type { Hex } from './sign.ts';
 import type { TokenPermit, UptoPermit } from './sign-permit2.ts';
 
@@ -96,5 +96,5 @@ function selector(signature: string): string {
 }
 
 function hashOf(text: string): string {
-  return Buffer.from(keccak_256(Buffer.from(text))).toString('hex');
+  return Buffer.from(keccak256(Buffer.from(text))).toString('hex');
 }

@@ -4,7 +4,9 @@ import type { EvmChain } from './open-evm-chain.ts';
 import type { ChainReceipt } from './receipt.ts';
 
 export interface ReceiptWatcher {
-  /** The receipt once it has its confirmations; null when that takes longer than `timeoutMs`. */
+  /** The receipt if it has its confirmations by now; null also when no node answers. */
+  look(transaction: `0x${string}`): Promise<ChainReceipt | null>;
+  /** The receipt once it has its confirmations, looked for from the next round on; null after `timeoutMs`. */
   wait(transaction: `0x${string}`, timeoutMs: number): Promise<ChainReceipt | null>;
   /** Ends every wait with null. */
   close(): void;
@@ -15,9 +17,11 @@ interface Wait {
   finish(receipt: ChainReceipt | null): void;
 }
 
+type AskedChain = Pick<EvmChain, 'receipt' | 'blockNumber'>;
+
 /** Asks nothing while nothing is pending; a round that no node answers is simply followed by the next. */
 export function createReceiptWatcher(
-  chain: Pick<EvmChain, 'receipt' | 'blockNumber'>,
+  chain: AskedChain,
   options: { readonly pollMs: number; readonly confirmations: number },
 ): ReceiptWatcher {
   const waits = new Map<`0x${string}`, Wait>();
@@ -28,17 +32,19 @@ export function createReceiptWatcher(
   async function round(): Promise<void> {
     asking = true;
     timer = undefined;
-    const newest = depth === 0n ? null : chain.blockNumber().catch(() => null);
+    const newest = newestBlock(chain, depth);
     await Promise.all(
       [...waits].map(async ([hash, wait]) => {
-        const receipt = await chain.receipt(hash).catch(() => null);
-        const head = await newest;
-        if (receipt === null) return;
-        if (depth === 0n || (head !== null && receipt.block + depth <= head)) wait.finish(receipt);
+        const receipt = await confirmed(chain, hash, depth, newest);
+        if (receipt !== null) wait.finish(receipt);
       }),
     );
     asking = false;
-    if (waits.size > 0) timer = setTimeout(round, options.pollMs);
+    if (waits.size > 0) schedule();
+  }
+
+  function schedule(): void {
+    timer = setTimeout(round, options.pollMs);
   }
 
   function stop(): void {
@@ -47,6 +53,7 @@ export function createReceiptWatcher(
   }
 
   return {
+    look: (transaction) => confirmed(chain, transaction, depth, newestBlock(chain, depth)),
     wait(transaction, timeoutMs) {
       const known = waits.get(transaction);
       if (known !== undefined) return known.done;
@@ -62,8 +69,7 @@ export function createReceiptWatcher(
         },
       };
       waits.set(transaction, wait);
-      // The first round starts at once: on a fast chain the receipt is there already.
-      if (!asking && timer === undefined) void round();
+      if (!asking && timer === undefined) schedule();
       return promise;
     },
     close() {
@@ -71,4 +77,22 @@ export function createReceiptWatcher(
       for (const wait of waits.values()) wait.finish(null);
     },
   };
+}
+
+/** Null where nobody needs it, or no node answers. */
+async function newestBlock(chain: AskedChain, depth: bigint): Promise<bigint | null> {
+  return depth === 0n ? null : await chain.blockNumber().catch(() => null);
+}
+
+/** The receipt of a transaction whose block has `depth` more above it. */
+async function confirmed(
+  chain: AskedChain,
+  transaction: `0x${string}`,
+  depth: bigint,
+  newest: Promise<bigint | null>,
+): Promise<ChainReceipt | null> {
+  const receipt = await chain.receipt(transaction).catch(() => null);
+  if (receipt === null || depth === 0n) return receipt;
+  const head = await newest;
+  return head !== null && receipt.block + depth <= head ? receipt : null;
 }

@@ -1,6 +1,6 @@
 /** Who signed a hash: the address behind a 65-byte ECDSA signature. */
 
-import { keccak_256 } from '@noble/hashes/sha3.js';
+import { keccak256 } from './keccak.ts';
 import { type Secp256k1Engine, secp256k1Engine } from './secp256k1-engine.ts';
 import type { Hex } from './sign.ts';
 
@@ -52,5 +52,5 @@ export function recoverAddress(
   if (bytes.length !== 65) return null;
   const publicKey = engine.recover(hash, bytes.subarray(0, 64), bytes[64] === 28 ? 1 : 0);
   if (publicKey === null) return null;
-  return `0x${Buffer.from(keccak_256(publicKey)).toString('hex', 12)}`;
+  return `0x${Buffer.from(keccak256(publicKey)).toString('hex', 12)}`;
 }

@@ -1,6 +1,6 @@
 /** What a payer of Permit2 signs and asks: EIP-712 hashes of an upto permit and of an EIP-2612 permit, and the calldata around them. Pure. */
 
-import { keccak_256 } from '@noble/hashes/sha3.js';
+import { keccak256 } from './keccak.ts';
 import { type Hex, SignInputError } from './sign.ts';
 
 /** Permit2 has this address on every chain that it is deployed on. */
@@ -57,7 +57,7 @@ const PERMIT_TYPE = hashText(
 
 /** What Permit2 signs under on a chain (it has no version); compute it once. */
 export function permit2Separator(chainId: bigint): Uint8Array {
-  return keccak_256(
+  return keccak256(
     words(DOMAIN_TYPE, hashText('Permit2'), uint256(chainId, 'chainId'), address(PERMIT2)),
   );
 }
@@ -65,14 +65,14 @@ export function permit2Separator(chainId: bigint): Uint8Array {
 /** The 32-byte EIP-712 hash that a payer of upto signs. Throws SignInputError when a field does not have its size. */
 export function hashUptoPermit(separator: Uint8Array, permit: UptoPermit): Uint8Array {
   const { permitted, spender, nonce, deadline, witness } = permit;
-  const permittedHash = keccak_256(
+  const permittedHash = keccak256(
     words(
       TOKEN_PERMISSIONS_TYPE,
       address(permitted.token, 'permitted.token'),
       uint256(permitted.amount, 'permitted.amount'),
     ),
   );
-  const witnessHash = keccak_256(
+  const witnessHash = keccak256(
     words(
       WITNESS_TYPE,
       address(witness.to, 'witness.to'),
@@ -128,8 +128,8 @@ function typedHash(separator: Uint8Array, struct: Uint8Array): Uint8Array {
   const message = new Uint8Array(2 + 2 * WORD);
   message.set([0x19, 0x01], 0);
   message.set(separator, 2);
-  message.set(keccak_256(struct), 2 + WORD);
-  return keccak_256(message);
+  message.set(keccak256(struct), 2 + WORD);
+  return keccak256(message);
 }
 
 function words(...parts: readonly Uint8Array[]): Uint8Array {
@@ -164,5 +164,5 @@ function selector(signature: string): string {
 }
 
 function hashText(text: string): Uint8Array {
-  return keccak_256(new TextEncoder().encode(text));
+  return keccak256(new TextEncoder().encode(text));
 }

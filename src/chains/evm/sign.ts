@@ -1,7 +1,7 @@
 /** Signing for EVM tokens, pure: EIP-712 hashes of EIP-3009 authorizations, secp256k1 signatures, EIP-55 addresses. */
 
 import { secp256k1 } from '@noble/curves/secp256k1.js';
-import { keccak_256 } from '@noble/hashes/sha3.js';
+import { keccak256 } from './keccak.ts';
 
 /** `0x` and hexadecimal digits. */
 export type Hex = `0x${string}`;
@@ -48,7 +48,7 @@ export function domainSeparator(domain: Eip712Domain): Uint8Array {
   buffer.set(keccakOfText(domain.version), 2 * WORD);
   writeUint256(buffer, 3 * WORD, domain.chainId, 'chainId');
   writeHex(buffer, 4 * WORD + 12, domain.verifyingContract, 20, 'verifyingContract');
-  return keccak_256(buffer);
+  return keccak256(buffer);
 }
 
 // One buffer for all hashes. Every byte that varies is overwritten by each call and nothing here
@@ -74,8 +74,8 @@ export function hashTransferAuthorization(
   writeUint256(struct, 5 * WORD, authorization.validBefore, 'validBefore');
   writeHex(struct, 6 * WORD, authorization.nonce, 32, 'nonce');
   message.set(separator, 2);
-  message.set(keccak_256(struct), 2 + WORD);
-  return keccak_256(message);
+  message.set(keccak256(struct), 2 + WORD);
+  return keccak256(message);
 }
 
 /** Signs a 32-byte hash: 65 bytes `r | s | v` with `v` 27 or 28 and the low `s` that EIP-2 demands. */
@@ -93,7 +93,7 @@ export function signHash(hash: Uint8Array, privateKey: Hex): Hex {
 /** The checksummed address that belongs to a private key. */
 export function addressOfPrivateKey(privateKey: Hex): Hex {
   const publicKey = secp256k1.getPublicKey(keyBytes(privateKey), false);
-  return toChecksumAddress(`0x${hexOf(keccak_256(publicKey.subarray(1)).subarray(12))}`);
+  return toChecksumAddress(`0x${hexOf(keccak256(publicKey.subarray(1)).subarray(12))}`);
 }
 
 /** Writes an address with the capital letters of EIP-55. Throws SignInputError when it is not 20 bytes. */
@@ -121,7 +121,7 @@ function keyBytes(privateKey: Hex): Uint8Array {
 }
 
 function keccakOfText(text: string): Uint8Array {
-  return keccak_256(new TextEncoder().encode(text));
+  return keccak256(new TextEncoder().encode(text));
 }
 
 function writeUint256(target: Uint8Array, offset: number, value: bigint, name: string): void {

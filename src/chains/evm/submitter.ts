@@ -51,6 +51,8 @@ export interface Submitter {
     call: ContractCall,
     bumps: number,
   ): Promise<SignedTransaction>;
+  /** It is mined: it is not remembered any longer. What a reorganisation drops is found in the ledger. */
+  mined(transaction: SignedTransaction): void;
   /** Sends a stored transaction; repeating it is harmless. */
   broadcast(transaction: SignedTransaction): Promise<BroadcastOutcome>;
   /** Finds the nonce that everything later waits for, and sends what belongs there. */
@@ -125,6 +127,10 @@ class KeySubmitter implements Submitter {
     bumps: number,
   ): Promise<SignedTransaction> {
     return this.#sign(nonce, call, raised(await this.#options.chain.fees(), bumps));
+  }
+
+  mined({ sender, nonce }: SignedTransaction): void {
+    if (sender === this.address) this.#stored.delete(nonce);
   }
 
   async broadcast(transaction: SignedTransaction): Promise<BroadcastOutcome> {

@@ -1,7 +1,7 @@
 /** Signs EIP-1559 transactions offline. */
 
-import { keccak_256 } from '@noble/hashes/sha3.js';
 import type { Fees } from './fees.ts';
+import { keccak256 } from './keccak.ts';
 import { secp256k1Engine } from './secp256k1-engine.ts';
 import type { Hex } from './sign.ts';
 
@@ -43,7 +43,7 @@ export function signTransaction(
     rlpBytes(Buffer.from(fields.data.slice(2), 'hex')),
     rlpList([]),
   ];
-  const { rs, yParity } = secp256k1Engine.sign(keccak_256(typed(items)), key);
+  const { rs, yParity } = secp256k1Engine.sign(keccak256(typed(items)), key);
   const raw = typed([
     ...items,
     rlpNumber(BigInt(yParity)),
@@ -53,7 +53,7 @@ export function signTransaction(
   return {
     sender: sender.toLowerCase() as Hex,
     nonce: fields.nonce,
-    hash: `0x${Buffer.from(keccak_256(raw)).toString('hex')}`,
+    hash: `0x${Buffer.from(keccak256(raw)).toString('hex')}`,
     raw: `0x${raw.toString('hex')}`,
   };
 }

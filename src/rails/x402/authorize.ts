@@ -144,7 +144,7 @@ function refusalOfHold(
       return new PaymentRefused(
         'payer_barred',
         `Payment ${hold.paymentId} of this wallet was served and never settled.`,
-        'Pay with another wallet, or settle with the operator.',
+        'Pay with another wallet, or settle with the operator, who runs: coinslot payments forgive ID.',
       );
     case 'not_claimed':
       return new StillRunning('This payment is being handled elsewhere.');

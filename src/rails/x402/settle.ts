@@ -65,7 +65,7 @@ export function createSettler(parts: X402Parts): Settler {
       if (!OPEN_STATES.has(payment.state) && !ENDED_UNPAID.has(payment.state)) return payment;
       const known = running.get(payment.id);
       if (known === undefined) return await alone(payment.id, () => look(parts, payment));
-      const inTime = await Promise.race([known, sleep(parts.resolveMs)]);
+      const inTime = await within(known, parts.resolveMs);
       return inTime ?? (await parts.ledger.findPayment(payment.id)) ?? payment;
     },
     async close() {
@@ -100,8 +100,7 @@ async function captureAndSettle(
   const seen = sendOnce(open, signed?.outcome === 'blocked' ? signed.reason : null);
   // A node that hangs takes its own time on every call; the payer's answer waits no longer than was promised.
   return (
-    (await Promise.race([seen, sleep(parts.settleMs + LAST_LOOK_MS)])) ??
-    (await leaveUnknown(open, 'pending'))
+    (await within(seen, parts.settleMs + LAST_LOOK_MS)) ?? (await leaveUnknown(open, 'pending'))
   );
 }
 
@@ -227,6 +226,14 @@ async function lookAfter(open: OpenSettlement): Promise<Payment> {
   return (await conclude(open)) ?? payment;
 }
 
-function sleep(timeMs: number): Promise<null> {
-  return new Promise((resolve) => setTimeout(resolve, timeMs, null).unref());
+/** Null when it takes longer. */
+async function within<T>(work: Promise<T>, timeMs: number): Promise<T | null> {
+  const late = Promise.withResolvers<null>();
+  const timer = setTimeout(late.resolve, timeMs, null).unref();
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    // Left to itself, it would keep the payment in memory for as long.
+    clearTimeout(timer);
+  }
 }
