@@ -4,12 +4,14 @@
  * the route covers the whole answer, and the client's abort ends it.
  */
 
-import { Readable } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { ClientGone, UpstreamFailed, UpstreamTimeout } from '../core/errors.ts';
 import type { Body } from '../core/exchange.ts';
 import { forwardableHeaders } from '../core/forwarding.ts';
 import type { UpstreamAnswer, UpstreamRequest } from '../core/ports/upstream.ts';
+import { ChunkQueue } from './chunk-queue.ts';
+import { switchedBody } from './switched-body.ts';
 
 export class AnswerCollector implements Dispatcher.DispatchHandler {
   readonly #request: UpstreamRequest;
@@ -23,7 +25,7 @@ export class AnswerCollector implements Dispatcher.DispatchHandler {
   #streams = false;
   #chunks: Uint8Array[] = [];
   #bytes = 0;
-  #stream: Readable | null = null;
+  #stream: ChunkQueue | null = null;
   #ended: Error | null = null;
   /** How long the reader kept the upstream waiting, and since when it does. */
   #waitedMs = 0;
@@ -64,6 +66,18 @@ export class AnswerCollector implements Dispatcher.DispatchHandler {
     this.#streams = String(headers['content-type'] ?? '').startsWith('text/event-stream');
   }
 
+  /** Only where a WebSocket was asked for: undici breaks off any other switch. */
+  onRequestUpgrade(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+    socket: Duplex,
+  ): void {
+    this.#finish();
+    const body = switchedBody(socket, this.#request.body);
+    this.#resolve({ status, headers: forwardableHeaders(flatten(headers)), body });
+  }
+
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (chunk.length === 0) return;
     if (this.#stream) {
@@ -77,49 +91,41 @@ export class AnswerCollector implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     this.#finish();
-    if (this.#stream) this.#stream.push(null);
+    if (this.#stream) this.#stream.end();
     else this.#resolve({ status: this.#status, headers: this.#headers, body: this.#whole() });
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     this.#finish();
     const reason = this.#ended ?? error;
-    if (this.#stream) this.#stream.destroy(this.#toFailure(reason));
+    if (this.#stream) this.#stream.end(this.#toFailure(reason));
     else this.#reject(reason);
   }
 
   #startStream(controller: Dispatcher.DispatchController): void {
-    const stream = new Readable({
-      read: () => this.#resume(controller),
-      destroy: (error, done) => {
-        // The reader stopped early: the upstream need not go on.
-        if (!this.#finished) this.#abort(error ?? new ClientGone('The client went away.'));
-        done(error);
+    const stream = new ChunkQueue({
+      onLow: () => this.#resume(controller),
+      // The reader stopped early: the upstream need not go on.
+      onLeft: () => {
+        if (!this.#finished) this.#abort(new ClientGone('The client went away.'));
       },
     });
-    // It may break before its reader comes; the reader is told then, and nobody else needs to know.
-    stream.on('error', () => {});
     this.#stream = stream;
     for (const chunk of this.#chunks) if (!stream.push(chunk)) this.#pause(controller);
     this.#chunks = [];
     this.#resolve({ status: this.#status, headers: this.#headers, body: this.#bodyOf(stream) });
   }
 
-  /** Ends the stream when its reader gives it up, even before the first chunk: node's own iterator would not. */
-  #bodyOf(stream: Readable): Body {
-    const chunks: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]();
+  #bodyOf(stream: ChunkQueue): Body {
     let begun = false;
     const reader: AsyncIterator<Uint8Array> = {
       next: () => {
         // Until now it waited for us, not for its reader.
         if (!begun && this.#waitsSinceMs !== null) this.#waitsSinceMs = performance.now();
         begun = true;
-        return chunks.next();
+        return stream.next();
       },
-      return: async () => {
-        stream.destroy();
-        return { done: true, value: undefined };
-      },
+      return: () => stream.return(),
     };
     return { [Symbol.asyncIterator]: () => reader };
   }

@@ -52,9 +52,18 @@ export class DeltaText {
     return end + 1;
   }
 
-  /** Decoded; what cannot be decoded is given as it stands. */
+  /** Bytes of what is kept. */
+  get length(): number {
+    return this.#length;
+  }
+
   get text(): string {
-    const written = this.#bytes.toString('utf8', 0, this.#length);
+    return this.textFrom(0);
+  }
+
+  /** What came behind so many bytes. Decoded; what cannot be decoded is given as it stands. */
+  textFrom(length: number): string {
+    const written = this.#bytes.toString('utf8', length, this.#length);
     try {
       return JSON.parse(`"${written}"`) as string;
     } catch {
@@ -143,11 +152,25 @@ export function endsWith(bytes: Buffer, end: number, word: Buffer): boolean {
   return end >= word.length && startsWith(bytes, end - word.length, word);
 }
 
+/** Texts that are longer than this are worth a call of the machine's own search. */
+const SHORT_BYTES = 48;
+
 /** The quote that ends a string. */
 function stringEnd(bytes: Buffer, from: number, to: number): number {
+  const near = Math.min(to, from + SHORT_BYTES);
   let at = from;
-  while (at < to && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
-  return Math.min(at, to);
+  while (at < near && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
+  if (at < near) return at;
+  while (at < to) {
+    const quote = bytes.indexOf(QUOTE, at);
+    if (quote === -1 || quote >= to) return to;
+    let slash = quote;
+    while (slash > at && bytes[slash - 1] === BACKSLASH) slash--;
+    at = quote + 1;
+    // An even number of backslashes escape each other, and not the quote.
+    if ((quote - slash) % 2 === 0) return quote;
+  }
+  return to;
 }
 
 function skipSpace(bytes: Buffer, from: number, to: number): number {

@@ -24,6 +24,8 @@ export class EventMeter implements Meter, EventSink {
   /** The name of the member that holds text, quoted. */
   readonly #member: Buffer;
   #stated: Stated = {};
+  /** How much text there was when usage was stated last. */
+  #textStated = 0;
   #scan: JsonScan | null = null;
 
   constructor(rules: MeterRules, hides: boolean) {
@@ -46,15 +48,32 @@ export class EventMeter implements Meter, EventSink {
   }
 
   measured(): Measured {
-    const text = this.#text?.text ?? '';
-    return completeUsage(this.#stated, this.#rules, text, this.#text?.tokensBeyond ?? 0);
+    const text = (): string => this.#text?.text ?? '';
+    return completeUsage(this.#withLater(), this.#rules, text, this.#text?.tokensBeyond ?? 0);
+  }
+
+  /** Text that comes after the usage is not in it. */
+  #withLater(): Stated {
+    const { outputTokens } = this.#stated;
+    const later = this.#text?.textFrom(this.#textStated) ?? '';
+    if (outputTokens === undefined || later === '') return this.#stated;
+    return {
+      ...this.#stated,
+      outputTokens: outputTokens + (this.#rules.count('outputTokens', later) ?? 0),
+    };
+  }
+
+  #fold(event: JsonObject): void {
+    const stated = this.#rules.fold(this.#stated, event);
+    if (stated !== this.#stated) this.#textStated = this.#text?.length ?? 0;
+    this.#stated = stated;
   }
 
   onData(bytes: Buffer, from: number, to: number): boolean {
     if (!this.#readMembers(bytes, from, to)) return false;
     const event = parse(bytes.toString('utf8', from, to));
     if (event === null) return false;
-    this.#stated = this.#rules.fold(this.#stated, event);
+    this.#fold(event);
     return this.#hides && this.#rules.hides(event);
   }
 
@@ -66,7 +85,7 @@ export class EventMeter implements Meter, EventSink {
     if (!isLast) return;
     const event = this.#scan.isJson ? scanned(this.#scan, this.#rules.members) : null;
     this.#scan = null;
-    if (event) this.#stated = this.#rules.fold(this.#stated, event);
+    if (event) this.#fold(event);
   }
 
   /**

@@ -13,6 +13,9 @@ const SPACE = 0x20;
 /** More of one event than this is not kept, but shown in pieces. */
 export const EVENT_BYTES_MAX = 256 * 1024;
 
+/** A longer event is no statement of usage alone: it leaves as it comes. */
+const HIDDEN_BYTES_MAX = 4 * 1024;
+
 export interface EventSink {
   /** The data of one event; true: the event must not leave. */
   onData(bytes: Buffer, from: number, to: number): boolean;
@@ -28,6 +31,10 @@ export class EventStream {
   /** The beginning of an event that is not complete; leaves later if `#holds`. */
   #kept: Buffer = Buffer.alloc(0);
   #keptBytes = 0;
+  /** Whether there may be a CR in what is kept. */
+  #keptHasCr = false;
+  /** What is kept has left already: it is too long to be hidden. */
+  #keptLeft = false;
   /** Of an event that is too long: it has passed already. */
   #isHuge = false;
   #lineIsEmpty = true;
@@ -58,7 +65,9 @@ export class EventStream {
       const end = at < chunk.length ? this.#eventEnd(chunk, at) : -1;
       if (end === -1) break;
       const held = this.#heldBytes();
-      if (this.#ended(chunk, at, end) && this.#holds) {
+      const canHide = this.#holds && !this.#keptLeft;
+      this.#keptLeft = false;
+      if (this.#ended(chunk, at, end) && canHide) {
         if (at > from) leaving.push(chunk.subarray(from, at));
         at = from = end + this.#dropLf(chunk, end);
         continue;
@@ -66,13 +75,17 @@ export class EventStream {
       if (held) leaving.push(held);
       at = end;
     }
-    const wasHuge = this.#isHuge;
+    const wasLeft = this.#isHuge || this.#keptLeft;
+    if (!wasLeft && this.#holds && this.#keptBytes + chunk.length - at > HIDDEN_BYTES_MAX) {
+      const held = this.#heldBytes();
+      if (held) leaving.push(held);
+      this.#keptLeft = true;
+    }
     if (at < chunk.length) this.#keep(chunk, at);
     if (!this.#holds) return chunk;
-    if (wasHuge) at = chunk.length;
+    if (this.#isHuge || this.#keptLeft) at = chunk.length;
     if (from === 0 && at === chunk.length && leaving.length === 0) return chunk;
     if (at > from) leaving.push(chunk.subarray(from, at));
-    if (this.#isHuge && !wasHuge) leaving.push(this.#takeHeld());
     if (leaving.length <= 1) return leaving[0] ?? null;
     return Buffer.concat(leaving);
   }
@@ -100,7 +113,7 @@ export class EventStream {
   }
 
   #heldBytes(): Buffer | null {
-    if (!this.#holds || this.#keptBytes === 0) return null;
+    if (!this.#holds || this.#keptBytes === 0 || this.#keptLeft) return null;
     return Buffer.from(this.#kept.subarray(0, this.#keptBytes));
   }
 
@@ -183,7 +196,7 @@ export class EventStream {
     if (this.#keptBytes <= EVENT_BYTES_MAX) return;
     this.#isHuge = true;
     this.#sink.onHuge(this.#kept, dataStart(this.#kept, 0), this.#keptBytes, false);
-    if (!this.#holds) this.#keptBytes = 0;
+    this.#keptBytes = 0;
   }
 
   #append(chunk: Buffer, from: number, to: number): void {
@@ -194,6 +207,7 @@ export class EventStream {
       this.#kept = grown;
     }
     chunk.copy(this.#kept, this.#keptBytes, from, to);
+    this.#keptHasCr = this.#hasCr || (this.#keptHasCr && this.#keptBytes > 0);
     this.#keptBytes = bytes;
   }
 
@@ -204,7 +218,7 @@ export class EventStream {
       this.#sink.onHuge(bytes, dataStart(bytes, start), to, true);
       return false;
     }
-    const hasCr = bytes === this.#kept || this.#hasCr;
+    const hasCr = bytes === this.#kept ? this.#keptHasCr : this.#hasCr;
     let data: [number, number] | null = null;
     let more: Buffer[] | null = null;
     for (let at = start; at < to; ) {

@@ -34,28 +34,34 @@ export function httpUpstream(options: HttpUpstreamOptions): Upstream {
     bodyTimeout: options.idleMs,
   });
 
+  const dispatch = (
+    request: UpstreamRequest,
+    more: Pick<Dispatcher.DispatchOptions, 'body' | 'upgrade'>,
+  ): Promise<UpstreamAnswer> =>
+    new Promise((resolve, reject) => {
+      if (request.signal.aborted) return reject(new ClientGone('The client went away.'));
+      const collector = new AnswerCollector(
+        request,
+        resolve,
+        (error) => reject(toFailure(error)),
+        toFailure,
+      );
+      pool.dispatch(
+        {
+          path: prefix + request.path,
+          method: request.method as Dispatcher.HttpMethod,
+          headers: withInjected(request.headers, injectedNames, injected),
+          ...more,
+        },
+        collector,
+      );
+    });
+
   return {
-    send(request) {
-      return new Promise<UpstreamAnswer>((resolve, reject) => {
-        if (request.signal.aborted) return reject(new ClientGone('The client went away.'));
-        const collector = new AnswerCollector(
-          request,
-          resolve,
-          (error) => reject(toFailure(error)),
-          toFailure,
-        );
-        pool.dispatch(
-          {
-            path: prefix + request.path,
-            method: request.method as Dispatcher.HttpMethod,
-            headers: withInjected(request.headers, injectedNames, injected),
-            // undici takes any async iterable; its types name only Readable.
-            body: request.body as Readable | Uint8Array | null,
-          },
-          collector,
-        );
-      });
-    },
+    // undici takes any async iterable; its types name only Readable.
+    send: (request) => dispatch(request, { body: request.body as Readable | Uint8Array | null }),
+    connect: (request) => dispatch(request, { body: null, upgrade: 'websocket' }),
+    idleMs: options.idleMs,
     close: () => pool.destroy(),
   };
 }

@@ -8,6 +8,7 @@ import { speechDialect, transcriptionDialect } from './openai/audio.ts';
 import { chatDialect, completionsDialect } from './openai/chat.ts';
 import { embeddingsDialect } from './openai/embeddings.ts';
 import { imagesDialect } from './openai/images.ts';
+import { realtimeDialect } from './openai/realtime.ts';
 import { responsesDialect } from './openai/responses.ts';
 
 const DIALECTS = {
@@ -18,6 +19,7 @@ const DIALECTS = {
   'openai-images': imagesDialect,
   'openai-speech': speechDialect,
   'openai-transcription': transcriptionDialect,
+  'openai-realtime': realtimeDialect,
   'anthropic-messages': messagesDialect,
   generic: genericDialect,
 } as const satisfies Record<string, (options: DialectOptions) => Dialect>;
@@ -35,6 +37,7 @@ const SUFFIXES: readonly (readonly [RegExp, DialectKind])[] = [
   [/\/images\/(?:generations|edits|variations)$/, 'openai-images'],
   [/\/audio\/speech$/, 'openai-speech'],
   [/\/audio\/(?:transcriptions|translations)$/, 'openai-transcription'],
+  [/\/realtime$/, 'openai-realtime'],
   [/\/messages$/, 'anthropic-messages'],
 ];
 
@@ -53,7 +56,10 @@ export function dialectFor(
   options: Partial<DialectOptions> = {},
 ): Dialect {
   const all = { ...DIALECT_DEFAULTS, ...options };
-  const dialect = DIALECTS[kind ?? dialectKindOf(path)](all);
+  const known = kind ?? dialectKindOf(path);
+  const dialect = DIALECTS[known](all);
+  // Its requests are handshakes.
+  if (known === 'openai-realtime') return dialect;
   const generic = genericDialect(all);
   return { read: (request) => (request.method === 'POST' ? dialect : generic).read(request) };
 }

@@ -38,13 +38,14 @@ export class JsonMeter implements Meter {
     if (!this.#scan.isJson) return NOTHING;
     const stated = { ...this.#rules.fold({}, scanned(this.#scan, members)) };
     if (listed && this.#scan.items !== null) stated[listed.unit] = this.#scan.items;
-    if (written === null) return completeUsage(stated, this.#rules, '', 0);
+    if (written === null) return completeUsage(stated, this.#rules, () => '', 0);
     const json = this.#scan.textOf(written.member);
     if (Object.keys(stated).length === 0 && this.#scan.bytesOf(written.member) === 0)
       return NOTHING;
     // Too long to be kept, or cut off: what passed of it still counts.
     const beyond = json === null ? this.#scan.bytesOf(written.member) / BYTES_PER_TOKEN : 0;
-    const text = json === null ? '' : textIn(parse(`{"in":${json}}`), written.texts);
+    const text = (): string =>
+      json === null ? '' : textIn(parse(`{"in":${json}}`), written.texts);
     return completeUsage(stated, this.#rules, text, Math.ceil(beyond));
   }
 }

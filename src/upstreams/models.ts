@@ -5,7 +5,7 @@
  */
 
 import { type CoinslotError, Overloaded, UpstreamFailed, UpstreamTimeout } from '../core/errors.ts';
-import { type Body, filterHeaders, isStream } from '../core/exchange.ts';
+import { type Body, filterHeaders, findHeader, isStream } from '../core/exchange.ts';
 import type { Log } from '../core/log.ts';
 import type { Upstream, UpstreamAnswer, UpstreamRequest } from '../core/ports/upstream.ts';
 import { ProviderState } from './provider-state.ts';
@@ -27,16 +27,20 @@ export interface Candidate {
 
 export interface ModelsOptions {
   readonly providers: readonly ModelProvider[];
-  /** In the order in which they are tried; empty when nobody serves that model. */
-  readonly candidatesOf: (model: string) => readonly Candidate[];
-  /** The same request body with another model in it. */
-  readonly renameModel: (body: Uint8Array, model: string) => Uint8Array;
+  /** In the order in which they are tried; empty when nobody serves that model on that path. */
+  readonly candidatesOf: (model: string, path: string) => readonly Candidate[];
+  /** The same request body with another model in it, as it was read for that candidate. */
+  readonly renameModel: (body: Uint8Array, model: string, candidate: Candidate) => Uint8Array;
   readonly nowMs: () => number;
   readonly log: Log;
 }
 
-/** Who pays is no business of a provider, and neither is where from. */
-const NOT_FOR_PROVIDERS = /^(?:x-payment-|x-forwarded-|origin$|referer$|cookie$)/;
+/** Who pays is no business of a provider, neither is where from, and what a client shows is meant for the gateway. */
+const NOT_FOR_PROVIDERS =
+  /^(?:x-payment-|x-forwarded-|origin$|referer$|cookie$|authorization$|(?:x-)?api-key$|openai-(?:organization|project)$|idempotency-key$)/;
+/** The operator's account and what is left of its limits. */
+const NOT_FOR_CLIENTS =
+  /^(?:set-cookie$|openai-(?:organization|project)$|anthropic-organization-id$|(?:x|anthropic)-ratelimit-|x-should-retry$)/;
 
 export function modelUpstream(options: ModelsOptions): Upstream {
   const providers = new Map(
@@ -49,7 +53,7 @@ export function modelUpstream(options: ModelsOptions): Upstream {
     async send(request) {
       const deadlineMs = options.nowMs() + request.timeoutMs;
       let last: Failure | null = null;
-      for (const { provider, model } of inOrder(options, providers, request.model ?? '')) {
+      for (const { provider, model } of inOrder(options, providers, request)) {
         const result = await attempt(options, provider, model, request, deadlineMs);
         if (last?.answer) discard(last.answer);
         if ('status' in result) return result;
@@ -62,8 +66,8 @@ export function modelUpstream(options: ModelsOptions): Upstream {
       }
       if (last === null)
         throw new UpstreamFailed(`No provider serves the model "${request.model}".`);
-      if (last.answer !== null && isPublic(last.answer.status)) return last.answer;
       if (last.answer !== null) discard(last.answer);
+      if (last.answer !== null && isPublic(last.answer.status)) return lastWord(last.answer);
       throw last.error;
     },
     async close() {
@@ -80,9 +84,9 @@ interface Provider extends ModelProvider {
 function inOrder(
   { candidatesOf, nowMs }: ModelsOptions,
   providers: ReadonlyMap<string, Provider>,
-  model: string,
+  { model, path }: UpstreamRequest,
 ): { readonly provider: Provider; readonly model: string }[] {
-  const known = candidatesOf(model).flatMap((candidate) => {
+  const known = candidatesOf(model ?? '', path.split('?')[0] ?? '').flatMap((candidate) => {
     const provider = providers.get(candidate.provider);
     return provider === undefined ? [] : [{ provider, model: candidate.model }];
   });
@@ -104,7 +108,7 @@ async function attempt(
     answer = await upstream.send({
       ...request,
       headers: filterHeaders(request.headers, (header) => !NOT_FOR_PROVIDERS.test(header)),
-      body: renamed(options, request, model),
+      body: renamed(options, request, { provider: name, model }),
       timeoutMs: Math.max(1, deadlineMs - options.nowMs()),
     });
   } catch (error) {
@@ -119,7 +123,9 @@ async function attempt(
     return { error: new UpstreamFailed(`The provider answered ${answer.status}.`), answer };
   }
   state.succeeded();
-  return { ...answer, body: leaving(answer.body, state), ran: { provider: name, model } };
+  const headers = filterHeaders(answer.headers, (header) => !NOT_FOR_CLIENTS.test(header));
+  const ran = { provider: name, model };
+  return { ...answer, headers, body: leaving(answer.body, state), ran };
 }
 
 interface Failure {
@@ -137,9 +143,15 @@ function isFailure(error: unknown): error is CoinslotError {
   return error instanceof UpstreamFailed || error instanceof UpstreamTimeout;
 }
 
-/** Busy, broken, or refusing the operator's own credentials: another provider may do better. */
+/** Busy, broken, gone elsewhere, or refusing the operator's own credentials: another provider may do better. */
 function givesWay(status: number): boolean {
-  return status >= 500 || [401, 402, 403, 408, 429].includes(status);
+  return status >= 500 || status < 200 || isRedirect(status) || OPERATORS.includes(status);
+}
+
+const OPERATORS: readonly number[] = [401, 402, 403, 408, 429];
+
+function isRedirect(status: number): boolean {
+  return status >= 300 && status < 400;
 }
 
 /** A refused credential of the operator would read as the payer's own. */
@@ -147,12 +159,30 @@ function isPublic(status: number): boolean {
   return status >= 500 || status === 408 || status === 429;
 }
 
+/** Its status, and when to come back; what a provider says to the operator is not for the client. */
+function lastWord({ status, headers }: UpstreamAnswer): UpstreamAnswer {
+  const retryAfter = findHeader(headers, 'retry-after');
+  const type = status === 429 ? 'rate_limit_error' : 'api_error';
+  const message = `The model's provider answered ${status}. Nothing was charged.`;
+  const error = { message, type, param: null, code: 'provider_failed' };
+  return {
+    status,
+    headers: [
+      ...['content-type', 'application/json'],
+      ...(retryAfter === undefined ? [] : ['retry-after', retryAfter]),
+    ],
+    body: Buffer.from(JSON.stringify({ type: 'error', error })),
+  };
+}
+
 function renamed(
   { renameModel }: ModelsOptions,
   { body, model }: UpstreamRequest,
-  name: string,
+  candidate: Candidate,
 ): UpstreamRequest['body'] {
-  return body instanceof Uint8Array && model !== name ? renameModel(body, name) : body;
+  return body instanceof Uint8Array && model !== candidate.model
+    ? renameModel(body, candidate.model, candidate)
+    : body;
 }
 
 function leaving(body: UpstreamAnswer['body'], state: ProviderState): UpstreamAnswer['body'] {

@@ -2,11 +2,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { RequestMalformed } from '../../src/core/errors.ts';
-import {
-  addRealtimeFrame,
-  REALTIME_START,
-  withSeconds,
-} from '../../src/upstreams/openai/realtime.ts';
 import { JSON_ANSWER, passThrough, read, sse } from './dialect-request.ts';
 
 const PATH = '/ocr';
@@ -68,43 +63,5 @@ describe('any other API', () => {
     const stated = read(PATH, {}, { computeMsHeader: 'x-gpu-ms' });
     const head = { status: 200, headers: ['X-GPU-Ms', '12.5'] };
     assert.equal(stated.meter(head).measured().units.computeMs, 13);
-  });
-});
-
-describe('a Realtime connection', () => {
-  const done = (id: string, more: object = {}) =>
-    JSON.stringify({
-      type: 'response.done',
-      response: {
-        id,
-        usage: {
-          ...{ input_tokens: 10, output_tokens: 4 },
-          input_token_details: { cached_tokens: 3, audio_tokens: 6 },
-          output_token_details: { audio_tokens: 2 },
-          ...more,
-        },
-      },
-    });
-
-  it('adds up what each response states, once', () => {
-    let state = addRealtimeFrame(REALTIME_START, 'client', '{"type":"response.create"}');
-    for (const frame of [done('a'), done('a'), done('b'), 'garbage "usage"', '[]', '{"usage":1}'])
-      state = addRealtimeFrame(state, 'upstream', frame);
-    state = addRealtimeFrame(state, 'upstream', Buffer.alloc(5));
-    const units = withSeconds(state, 1_001);
-    assert.equal(units.inputTokens, 20);
-    assert.equal(units.outputTokens, 8);
-    assert.equal(units.cachedInputTokens, 6);
-    assert.equal(units.outputAudioTokens, 4);
-    assert.equal(units.messages, 8);
-    assert.equal(units.bytesIn, 26);
-    assert.equal(units.connectedSeconds, 2);
-  });
-
-  it('believes no count that is none, and nothing that the client says', () => {
-    const lie = done('c', { input_tokens: -1, output_tokens: 1.5 });
-    assert.equal(addRealtimeFrame(REALTIME_START, 'upstream', lie).units.inputTokens, undefined);
-    const own = addRealtimeFrame(REALTIME_START, 'client', done('a'));
-    assert.equal(own.units.inputTokens, undefined);
   });
 });

@@ -248,7 +248,10 @@ describe('a meter, whatever comes and however it is cut', () => {
     });
 
   it('reads JSON as JSON.parse does', () => {
-    const usage = fc.record({ prompt_tokens: fc.nat(100), completion_tokens: fc.nat(90) });
+    const usage = fc.record({
+      prompt_tokens: fc.integer({ min: 1, max: 100 }),
+      completion_tokens: fc.nat(90),
+    });
     const answer = fc.dictionary(
       fc.oneof(fc.constantFrom('usage', 'choices', 'a', 'usa\\ge'), fc.string()),
       fc.oneof(usage, fc.jsonValue()),
