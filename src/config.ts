@@ -3,6 +3,7 @@
 import type { ConfigInput } from './config/schema.ts';
 
 export { loadConfig } from './config/load-config.ts';
+export type { ModelName, ModelSource, ModelsConfig } from './config/models.ts';
 export {
   type Config,
   type ConfiguredRail,

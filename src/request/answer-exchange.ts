@@ -11,9 +11,14 @@ import { watchBody } from './watch-body.ts';
 
 export type AnswerExchange = (exchange: Exchange) => Promise<Answer>;
 
+/** Counts what runs; `enter` throws Overloaded, and whatever entered leaves exactly once. */
+export type Places = Pick<Running, 'enter' | 'leave'>;
+
 /** Never throws. Counts what runs, until the last byte of a stream. */
-export function createAnswerExchange(parts: RequestParts): AnswerExchange {
-  const { running } = parts;
+export function createAnswerExchange(
+  parts: RequestParts,
+  running: Places = parts.running,
+): AnswerExchange {
   return async (exchange) => {
     try {
       running.enter();
@@ -51,7 +56,7 @@ function dispatch(parts: RequestParts, exchange: Exchange): Promise<Answer> | An
   return handleRequest(parts, exchange);
 }
 
-function untilRead(body: Body, running: Running): Body {
+function untilRead(body: Body, running: Places): Body {
   return watchBody(body, async (_how, rest) => {
     try {
       await rest.return?.();

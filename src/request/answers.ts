@@ -1,6 +1,6 @@
 /** Answers that the gateway writes itself: problems, JSON, preflights; and the headers every answer carries. */
 
-import { CoinslotError } from '../core/errors.ts';
+import { CoinslotError, type Problem } from '../core/errors.ts';
 import { type Answer, type Exchange, filterHeaders, type HeaderList } from '../core/exchange.ts';
 import type { StoredAnswer } from '../core/payment.ts';
 
@@ -45,6 +45,19 @@ export function jsonAnswer(status: number, value: unknown, headers: HeaderList =
   };
 }
 
+/** What the official clients of OpenAI and Anthropic read of an error, and show: nothing but `error`. */
+function forModelClients({ status, detail, code }: Problem): object {
+  const type = ERROR_TYPES[status] ?? (status < 500 ? 'invalid_request_error' : 'api_error');
+  return { message: detail, type, param: null, code };
+}
+
+const ERROR_TYPES: Readonly<Record<number, string>> = {
+  401: 'authentication_error',
+  403: 'permission_error',
+  404: 'not_found_error',
+  429: 'rate_limit_error',
+};
+
 /** RFC 9457 problem+json; an error that is not ours is a 500 without details. */
 export function problemAnswer(
   error: unknown,
@@ -69,7 +82,7 @@ export function problemAnswer(
       ...(known?.headers ?? []),
       ...headers,
     ],
-    body: Buffer.from(JSON.stringify({ ...problem, ...extra })),
+    body: Buffer.from(JSON.stringify({ ...problem, error: forModelClients(problem), ...extra })),
   };
 }
 

@@ -1,5 +1,5 @@
 /**
- * Step 7: the end of the money. A product is captured, anything else is given back; where the rail
+ * Step 8: the end of the money. A product is captured, anything else is given back; where the rail
  * moves outside money, it moves before the first byte of the answer leaves.
  */
 
@@ -10,7 +10,7 @@ import type { UpstreamAnswer } from '../core/ports/upstream.ts';
 import { problemAnswer, storable, withGatewayHeaders } from './answers.ts';
 import { endOrRetry, endUnanswered, releaseHold } from './end-payment.ts';
 import { judgeAnswer } from './judge-answer.ts';
-import { type Metered, meterAnswer } from './meter-usage.ts';
+import { type Metered, type MeteredAnswer, meterAnswer } from './meter-usage.ts';
 import type { PaidRequest } from './paid-request.ts';
 import type { UpstreamOutcome } from './proxy-upstream.ts';
 import { requirePayment } from './require-payment.ts';
@@ -26,10 +26,17 @@ export async function captureOrRelease(
   const verdict = judgeAnswer(paid.match.route, paid.demand.exchange.method, answer);
   if (!verdict.charge) return await giveBack(paid, verdict.reason, answer);
 
-  const passing = meterAnswer(paid, outcome);
-  if (isStream(passing.answer.body) && !paid.rail.capturesBeforeAnswer(paid.payment))
-    return await streamFirst(paid, passing.answer, passing.answer.body, passing.metered);
-  return await captureFirst(paid, passing.answer, passing.metered());
+  return await capturePassing(paid, meterAnswer(paid, outcome));
+}
+
+/** Takes the money of a product: after its last byte, or before its first where the rail has to. */
+export async function capturePassing(
+  paid: PaidRequest,
+  { answer, metered }: MeteredAnswer,
+): Promise<Answer> {
+  if (isStream(answer.body) && !paid.rail.capturesBeforeAnswer(paid.payment))
+    return await streamFirst(paid, answer, answer.body, metered);
+  return await captureFirst(paid, answer, metered());
 }
 
 /** The answer leaves before its money moves; where that is outside money, as far as the exposure limit allows. */
@@ -76,7 +83,7 @@ async function captureFirst(
     ...paid.headers,
   ]);
   const whole = { status: answer.status, headers, body: answer.body };
-  return isDelivering(paid, kept) ? deliver(paid, whole) : whole;
+  return isDelivering(paid, kept) ? deliver(paid, payment, whole) : whole;
 }
 
 /** Outside money moved first, and nothing but this one delivery can give the payer what it paid for. */
@@ -85,14 +92,18 @@ function isDelivering({ payment }: PaidRequest, kept: StoredAnswer | null): bool
 }
 
 /** A whole answer too goes out as a stream then, of one part: its end matters. */
-function deliver(paid: PaidRequest, { status, headers, body }: UpstreamAnswer): Answer {
-  if (isStream(body)) return { status, headers, body: watchDelivery(paid, body) };
+function deliver(
+  paid: PaidRequest,
+  payment: Payment,
+  { status, headers, body }: UpstreamAnswer,
+): Answer {
+  if (isStream(body)) return watchDelivery(paid, payment, { status, headers, body });
   const isSized = findHeader(headers, 'content-length') !== undefined;
-  return {
+  return watchDelivery(paid, payment, {
     status,
     headers: isSized ? headers : [...headers, 'Content-Length', String(body.length)],
-    body: watchDelivery(paid, onePart(body)),
-  };
+    body: onePart(body),
+  });
 }
 
 async function* onePart(bytes: Uint8Array): Body {

@@ -1,4 +1,4 @@
-/** Step 6: what did the answer use, and what does that cost? It is read while it passes, and never kept back. */
+/** Step 7: what did the answer use, and what does that cost? It is read while it passes, and never kept back. */
 
 import { type Body, isStream } from '../core/exchange.ts';
 import { formatDecimal, USD } from '../core/money.ts';
@@ -8,6 +8,9 @@ import type { UsageLine } from '../core/usage.ts';
 import type { Measured, Work } from '../core/work.ts';
 import { costOf } from '../pricing/cost-of.ts';
 import { FLAT_MEASURED } from '../pricing/flat-work.ts';
+import { uncappedCost } from '../pricing/uncapped-cost.ts';
+import { endAtHold } from './end-at-hold.ts';
+import { isPlainEvents } from './event-tail.ts';
 import type { PaidRequest } from './paid-request.ts';
 import type { Answered } from './proxy-upstream.ts';
 import type { PricedQuote } from './quote-price.ts';
@@ -29,26 +32,58 @@ export interface MeteredAnswer {
 export function meterAnswer(paid: PaidRequest, { answer, sentAtMs }: Answered): MeteredAnswer {
   const { quote } = paid.demand;
   if (paid.reading.meter === null)
-    return { answer, metered: () => priced(quote, quote.work, FLAT_MEASURED) };
+    return { answer, metered: () => priced(paid, quote.work, FLAT_MEASURED) };
   // Outside money that moves before the answer is of one amount, whatever the answer will use.
   if (paid.rail.capturesBeforeAnswer(paid.payment)) return { answer, metered: () => most(quote) };
   const { status, headers } = answer;
   const meter = paid.reading.meter({ status, headers, sentAtMs });
   const work = workOf(quote.work, answer);
   return {
-    answer: { ...answer, body: passing(answer.body, meter) },
-    metered() {
-      const measured = meter.measured();
-      const isKnown = measured.by === 'upstream' || measured.by === 'count';
-      const isEnough = measured.by === 'upstream' || paid.match.route.missingUsage === 'count';
-      return isKnown && isEnough ? priced(quote, work, measured) : most(quote);
-    },
+    answer: { ...answer, body: bounded(quote, work, headers, passing(answer.body, meter), meter) },
+    metered: () => namingModel(meteredCost(paid, work, meter.measured()), answer),
   };
 }
 
-function priced(quote: PricedQuote, work: Work, measured: Measured): Metered {
-  const metered = costOf(quote.price, work, quote.terms, measured);
+/** The same for a connection, whose frames have passed its meter already; without one it is one call. */
+export function meterConnection(
+  paid: PaidRequest,
+  answer: UpstreamAnswer,
+  meter: Pick<Meter, 'measured'> | null,
+): MeteredAnswer {
+  const { quote } = paid.demand;
+  if (meter === null) return { answer, metered: () => priced(paid, quote.work, FLAT_MEASURED) };
+  if (paid.rail.capturesBeforeAnswer(paid.payment)) return { answer, metered: () => most(quote) };
+  return { answer, metered: () => meteredCost(paid, quote.work, meter.measured()) };
+}
+
+function meteredCost(paid: PaidRequest, work: Work, measured: Measured): Metered {
+  const { quote } = paid.demand;
+  const isKnown = measured.by === 'upstream' || measured.by === 'count';
+  const isEnough = measured.by === 'upstream' || paid.match.route.missingUsage === 'count';
+  return isKnown && isEnough ? priced(paid, work, measured) : most(quote);
+}
+
+function priced(
+  { demand: { quote }, payerFacts }: PaidRequest,
+  work: Work,
+  measured: Measured,
+): Metered {
+  const metered = costOf(quote.price, work, quote.terms, measured, payerFacts);
   return metered.cost > quote.max ? most(quote) : metered;
+}
+
+/** Where nothing but the hold bounds what a stream may use, such as its bytes, it ends when it reaches that. */
+function bounded(
+  { price, terms, max: hold, work: quoted }: PricedQuote,
+  work: Work,
+  headers: UpstreamAnswer['headers'],
+  body: UpstreamAnswer['body'],
+  meter: Meter,
+): UpstreamAnswer['body'] {
+  if (!isStream(body) || uncappedCost(price, quoted, terms, null) !== null) return body;
+  const cost = (): bigint => uncappedCost(price, work, terms, meter.measured()) ?? 0n;
+  const nowMs = (): number => performance.now();
+  return endAtHold(body, { cost, hold, nowMs }, isPlainEvents(headers));
 }
 
 /** The whole quote, as one call. */
@@ -58,13 +93,23 @@ function most({ max }: PricedQuote): Metered {
 }
 
 /** What ran counts, not what was asked for: of several models that might have, this one did. */
-function workOf(work: Work, { ran }: UpstreamAnswer): Work {
+export function workOf(work: Work, { ran }: UpstreamAnswer): Work {
   if (ran === undefined) return work;
   const model = `${ran.provider}/${ran.model}`;
   return { model, bounds: work.bounds, value: (place) => work.value(place) };
 }
 
-function passing(body: UpstreamAnswer['body'], meter: Meter): UpstreamAnswer['body'] {
+/** A receipt says which of several models it was. */
+function namingModel(metered: Metered, { ran }: UpstreamAnswer): Metered {
+  if (ran === undefined) return metered;
+  const model = `${ran.provider}/${ran.model}`;
+  return {
+    ...metered,
+    usage: metered.usage.map(({ unit, ...line }) => ({ unit, model, ...line })),
+  };
+}
+
+export function passing(body: UpstreamAnswer['body'], meter: Meter): UpstreamAnswer['body'] {
   if (isStream(body)) return passingStream(body, meter);
   const [first, rest] = [meter.pass(body), meter.end()];
   if (first !== null && rest === null) return first;

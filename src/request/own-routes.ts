@@ -14,8 +14,10 @@ import { parseTarget } from '../core/path.ts';
 import type { Payment } from '../core/payment.ts';
 import type { Rail } from '../core/ports/rail.ts';
 import { receiptOf } from '../core/receipt.ts';
+import { answerQuote } from './answer-quote.ts';
 import { jsonAnswer, withGatewayHeaders } from './answers.ts';
 import type { RequestParts } from './parts.ts';
+import { answerUsage } from './usage-page.ts';
 import { receiptHeaders } from './write-receipt.ts';
 
 /** Loose on purpose: whatever could normalise into `/_pay` is handled, and refused, here. */
@@ -26,14 +28,19 @@ export function isOwnRoute(target: string): boolean {
   );
 }
 
-/** Throws RouteNotFound, MethodNotAllowed, KeyUnknown or AnswerGone. */
+/** Throws RouteNotFound, MethodNotAllowed, KeyUnknown, AnswerGone, and what a quote may fail with. */
 export async function answerOwnRoute(parts: RequestParts, exchange: Exchange): Promise<Answer> {
   const [, , kind, id, what, ...rest] = parseTarget(exchange.target).path.split('/');
   const unknown = new RouteNotFound('No such page under /_pay.');
   if (rest.length > 0) throw unknown;
+  if (kind === 'quote' && id === undefined) {
+    if (exchange.method === 'POST') return await answerQuote(parts, exchange);
+    throw new MethodNotAllowed('A quote is asked for with POST.', ['POST']);
+  }
   if (exchange.method !== 'GET' && exchange.method !== 'HEAD')
     throw new MethodNotAllowed('Pages under /_pay are read with GET.', ['GET', 'HEAD']);
   if (kind === 'balance' && id === undefined) return await balance(parts, exchange);
+  if (kind === 'usage' && id === undefined) return await answerUsage(parts, exchange);
   if (kind !== 'payments' || id === undefined) throw unknown;
   const payment = await parts.ledger.findPayment(id);
   if (!payment) throw new RouteNotFound('No payment has this id.');

@@ -2,6 +2,7 @@
 
 import type { Payment } from '../core/payment.ts';
 import type { Rail } from '../core/ports/rail.ts';
+import type { PayerFacts } from '../pricing/price-terms.ts';
 import type { Match } from './match-route.ts';
 import type { RequestParts } from './parts.ts';
 import type { PricedDemand } from './quote-price.ts';
@@ -14,6 +15,8 @@ export interface PaidRequest {
   readonly reading: ReadWork;
   readonly rail: Rail;
   readonly payment: Payment;
+  /** What its discounts depend on; null where the price has none. */
+  readonly payerFacts: PayerFacts | null;
   /** Key of the run in `parts.inFlight`; empty for a credential that pays many requests. */
   readonly credential: string;
   /** Receipt headers known since the hold. */

@@ -9,11 +9,14 @@ import type { ApiKey, Ledger } from '../core/ports/ledger.ts';
 import type { Rail } from '../core/ports/rail.ts';
 import type { Upstream } from '../core/ports/upstream.ts';
 import type { Route } from '../core/route.ts';
+import type { Measured, Work } from '../core/work.ts';
 import type { InFlight } from './in-flight.ts';
 import type { MatchRoute } from './match-route.ts';
 import type { Quotes } from './quote-price.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Running } from './running.ts';
+import type { ServicePrices } from './service-prices.ts';
+import type { ShadowCounts } from './shadow-counts.ts';
 
 /** Ends a payment as it stands now; doing so twice changes nothing. */
 export type EndPayment = (payment: Payment) => Promise<unknown>;
@@ -50,6 +53,12 @@ export interface RequestParts {
   readonly exposure: { readonly perPayer: bigint; readonly perNetwork: bigint };
   /** The API key that a request shows, authenticated; null when it shows none. Throws KeyUnknown. */
   readonly keyOf: (exchange: Exchange) => Promise<ApiKey | null>;
+  /** What price services named. */
+  readonly servicePrices: ServicePrices;
+  /** What calls of shadow routes would have come to. */
+  readonly shadow: ShadowCounts;
+  /** What a call to an upstream cost at list prices, in USD atoms; null where that is not known. */
+  readonly listCost: (upstream: string, work: Work, measured: Measured) => bigint | null;
   /** How to end payments whose end could not be written; the settlement worker tries again. */
   readonly orphans: Map<string, EndPayment>;
 }

@@ -4,9 +4,10 @@ import { ClientGone, CoinslotError, UpstreamFailed } from '../core/errors.ts';
 import { type Body, type Departure, type Exchange, isStream } from '../core/exchange.ts';
 import { forwardableHeaders } from '../core/forwarding.ts';
 import type { Payment } from '../core/payment.ts';
-import type { UpstreamAnswer } from '../core/ports/upstream.ts';
+import type { Upstream, UpstreamAnswer } from '../core/ports/upstream.ts';
 import type { Match } from './match-route.ts';
 import type { RequestParts } from './parts.ts';
+import { type Handshake, handshakeHeaders } from './read-handshake.ts';
 import { readShort } from './read-request.ts';
 import type { ReadWork } from './read-work.ts';
 
@@ -62,17 +63,22 @@ export async function proxyUpstream(
   payment: Payment | null,
   exchange: Exchange,
   { body, work, meter }: UpstreamWork,
+  handshake: Handshake | null = null,
 ): Promise<UpstreamOutcome> {
   const upstream = parts.upstreams.get(match.route.upstream);
   if (!upstream)
     return { kind: 'failed', error: new UpstreamFailed('The upstream is not configured.') };
   try {
-    const whole = await readShort(exchange, body);
+    const whole = handshake === null ? await readShort(exchange, body) : body;
+    const headers = upstreamHeaders(parts, payment, exchange, whole, meter !== null);
     const sentAtMs = performance.now();
-    const answer = await upstream.send({
+    const answer = await sendOrConnect(
+      upstream,
+      handshake,
+    )({
       method: exchange.method,
       path: match.query === '' ? match.path : `${match.path}?${match.query}`,
-      headers: upstreamHeaders(parts, payment, exchange, whole, meter !== null),
+      headers: handshake === null ? headers : handshakeHeaders(headers, handshake),
       body: whole instanceof Uint8Array && whole.length === 0 ? null : whole,
       model: work.model,
       // With `drain` the work goes on although the client has gone.
@@ -94,6 +100,13 @@ export async function proxyUpstream(
       error: new UpstreamFailed('The upstream request failed.', { cause: error }),
     };
   }
+}
+
+function sendOrConnect(upstream: Upstream, handshake: Handshake | null): Upstream['send'] {
+  return (request) =>
+    handshake !== null && upstream.connect !== undefined
+      ? upstream.connect(request)
+      : upstream.send(request);
 }
 
 function upstreamHeaders(

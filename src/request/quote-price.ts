@@ -1,5 +1,5 @@
 /**
- * Step 3: what may this request cost at most? The quote's id is a stateless HMAC over route, price rule and the
+ * Step 4: what may this request cost at most? The quote's id is a stateless HMAC over route, price rule and the
  * terms of the moment; the most is worked out anew from them for the request that comes with it.
  */
 
@@ -52,7 +52,8 @@ export interface QuotesOptions {
   readonly history: PriceHistory;
   /** Part of the gateway's places that are taken, from 0 to 1. */
   readonly load: () => number;
-  readonly rates: () => Rates;
+  /** What currencies were worth at a time not longer ago than quotes are honoured. */
+  readonly rates: (atMs: number) => Rates;
 }
 
 /**
@@ -65,7 +66,7 @@ export function createQuotes(options: QuotesOptions): Quotes {
   const termsNow = (nowMs: number): PriceTerms => ({
     atMs: nowMs,
     load: Math.floor(options.load() * LOAD_STEPS) / LOAD_STEPS,
-    rates: rates(),
+    rates: rates(nowMs),
   });
   const idOf = (route: Route, terms: PriceTerms): string => {
     history.shown(route, terms);
@@ -76,12 +77,13 @@ export function createQuotes(options: QuotesOptions): Quotes {
       ttlMs,
       idOf,
     });
+  const isOver = ({ atMs }: PriceTerms, nowMs: number): boolean => nowMs > atMs + ttlMs + graceMs;
   /** The rule and the terms that an id names; null for a stranger's. */
   const open = (id: string, route: Route, nowMs: number): Opened | null => {
     const head = headOf(id);
     if (head === null) return null;
     const rule = history.rulesOf(route, nowMs).find(({ version }) => seal.fits(id, route, version));
-    const terms = { atMs: head.atMs, load: head.step / LOAD_STEPS, rates: rates() };
+    const terms = { atMs: head.atMs, load: head.step / LOAD_STEPS, rates: rates(head.atMs) };
     return rule === undefined ? null : { rule, terms };
   };
   return {
@@ -90,7 +92,8 @@ export function createQuotes(options: QuotesOptions): Quotes {
       const terms = termsNow(nowMs);
       for (const { quoteId, pays } of shown) {
         const opened = quoteId === null ? null : open(quoteId, route, nowMs);
-        if (opened !== null)
+        // Its rail refuses one that is too old; what it was worth then is known no more.
+        if (opened !== null && !isOver(opened.terms, nowMs))
           return new IssuedQuote(route, work, opened.rule, opened.terms, {
             ttlMs,
             idOf: () => quoteId ?? '',
@@ -106,7 +109,7 @@ export function createQuotes(options: QuotesOptions): Quotes {
     verify(id, route, nowMs) {
       const opened = open(id, route, nowMs);
       if (opened === null) return 'unknown';
-      return nowMs > opened.terms.atMs + ttlMs + graceMs ? 'expired' : 'ok';
+      return isOver(opened.terms, nowMs) ? 'expired' : 'ok';
     },
   };
 }

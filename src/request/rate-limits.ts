@@ -35,11 +35,27 @@ const WINDOW_MS = 60_000;
 /** A flood of made-up addresses must not fill the memory: past this many, the window starts anew. */
 const SUBJECTS_MAX = 200_000;
 
-export function createRateLimits(options: RateLimitOptions, clock: Clock): RateLimits {
-  const requests = new WindowCounter(clock);
-  const unpaid = new WindowCounter(clock);
-  const paid = new WindowCounter(clock);
-  const failures = new WindowCounter(clock);
+/** What was counted so far; other limits may be put on it. */
+export class RateCounts {
+  readonly requests: WindowCounter;
+  readonly unpaid: WindowCounter;
+  readonly paid: WindowCounter;
+  readonly failures: WindowCounter;
+
+  constructor(clock: Clock) {
+    this.requests = new WindowCounter(clock);
+    this.unpaid = new WindowCounter(clock);
+    this.paid = new WindowCounter(clock);
+    this.failures = new WindowCounter(clock);
+  }
+}
+
+export function createRateLimits(
+  options: RateLimitOptions,
+  clock: Clock,
+  counts = new RateCounts(clock),
+): RateLimits {
+  const { requests, unpaid, paid, failures } = counts;
   const refuse = (counter: WindowCounter, what: string): never => {
     throw new RateLimited(`Too many ${what} in this minute.`, counter.secondsLeft());
   };

@@ -44,7 +44,7 @@ export async function readRequest(
 }
 
 /** The whole body. Throws BodyTooLarge before reading when the length is declared, ClientGone when it breaks off. */
-async function readBody(exchange: Exchange, bytesMax: number): Promise<Uint8Array> {
+export async function readBody(exchange: Exchange, bytesMax: number): Promise<Uint8Array> {
   checkDeclaredLength(exchange, bytesMax);
   if (exchange.body === null) return NO_BYTES;
   let body: Uint8Array | null;

@@ -18,6 +18,7 @@ export interface ReadWork {
   readonly body: Uint8Array | Body | null;
   /** Null where one call is one call. */
   readonly meter: Reading['meter'] | null;
+  readonly messages?: Reading['messages'];
 }
 
 /** Throws RequestMalformed for a body that the upstream would refuse: it is told so before it is asked to pay. */

@@ -1,7 +1,7 @@
 /** The 402: every live rail's offer at once, for v1 and v2 wallets, key holders, people and simple agents. */
 
 import { RailUnavailable } from '../core/errors.ts';
-import type { Answer, Exchange } from '../core/exchange.ts';
+import type { Answer, Exchange, HeaderList } from '../core/exchange.ts';
 import { formatDecimal, USD } from '../core/money.ts';
 import type { Offers } from '../core/ports/rail.ts';
 import type { Quote } from '../core/quote.ts';
@@ -20,6 +20,16 @@ export async function requirePayment(
   parts.rateLimits.unpaid(exchange.remote.address);
   // What is offered now is asked for at the price of now, also where an older quote would have counted.
   const quote = parts.quotes.issue(route, paid.work, parts.clock.now());
+  const { body, headers } = await describeOffers(parts, { route, quote, exchange }, reason);
+  return jsonAnswer(402, body, headers);
+}
+
+/** What a 402 says: every live rail's offers for one quote. Throws RailUnavailable when there is not one. */
+export async function describeOffers(
+  parts: RequestParts,
+  { route, quote, exchange }: Pick<PricedDemand, 'route' | 'quote' | 'exchange'>,
+  reason: Pick<Unpaid, 'code' | 'message' | 'hint'>,
+): Promise<{ readonly body: Record<string, unknown>; readonly headers: HeaderList }> {
   const offers = await collectOffers(parts, route, quote, exchange, reason.message);
   const unlock = offers.flatMap((offer) => (offer.unlock === null ? [] : [offer.unlock]));
   const body: Record<string, unknown> = {
@@ -36,11 +46,8 @@ export async function requirePayment(
     currency: USD.symbol,
     expiresAt: new Date(quote.expiresAtMs).toISOString(),
   };
-  return jsonAnswer(402, body, [
-    'X-Payment-Quote',
-    quote.id,
-    ...offers.flatMap((offer) => [...offer.headers]),
-  ]);
+  const headers = ['X-Payment-Quote', quote.id, ...offers.flatMap((offer) => [...offer.headers])];
+  return { body, headers };
 }
 
 /** A rail that is down leaves the others standing. */

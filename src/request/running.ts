@@ -1,14 +1,23 @@
 /** The requests that run: bounded in number, and waited for when the gateway stops. */
 
 import { Overloaded } from '../core/errors.ts';
+import { Notice } from './notice.ts';
 
 export class Running {
-  readonly #max: number;
+  #max: number;
   #count = 0;
   #stopping = false;
   #waiting: (() => void)[] = [];
 
   constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** Aborts when the gateway stops: what has no end of its own ends then. */
+  readonly stopping = new Notice();
+
+  /** Another maximum from now on; what runs beyond it goes on. */
+  limit(max: number): void {
     this.#max = max;
   }
 
@@ -51,6 +60,7 @@ export class Running {
   /** Lets no more in, and waits until none is left, but no longer than `graceMs`. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;
+    this.stopping.abort();
     if (this.#count === 0) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, graceMs);

@@ -4,19 +4,12 @@ import { once } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import {
-  type Answer,
-  type Body,
-  collectBody,
-  type Departure,
-  type Exchange,
-  findHeader,
-  type HeaderList,
-  isStream,
-  type Remote,
-} from '../core/exchange.ts';
+import { type Body, collectBody, type Exchange, type Remote } from '../core/exchange.ts';
 import type { AnswerExchange } from '../request/answer-exchange.ts';
+import { Notice } from '../request/notice.ts';
 import { compileRemoteOf, type RemoteOptions } from './remote-of.ts';
+import { isWebSocket, serveUpgrades, type Upgrades } from './upgrade.ts';
+import { writeAnswer } from './write-answer.ts';
 
 /** An import would read every export of the module, and one of them loads node's fetch: 14 MB of memory for nothing. */
 const { createServer } = process.getBuiltinModule('node:http');
@@ -53,6 +46,7 @@ export async function serveNode(
     requestTimeout: options.requestMs,
     connectionsCheckingInterval: 2_000,
     keepAliveTimeout: 65_000,
+    shouldUpgradeCallback: isWebSocket,
   });
   const connections = new Connections(server);
   const serve = (request: IncomingMessage, response: ServerResponse, waits: boolean): void => {
@@ -68,13 +62,16 @@ export async function serveNode(
   server.on('request', (request, response) => serve(request, response, false));
   // The body is asked for only once the request is worth it, so an unpaid upload costs nobody bandwidth.
   server.on('checkContinue', (request, response) => serve(request, response, true));
+  const upgrades = serveUpgrades(server, {
+    ...{ handle: gateway.handle, remoteOf, stallMs, connections },
+  });
   server.listen(options.port, options.host);
   await once(server, 'listening');
   const { address, family, port } = server.address() as AddressInfo;
   const host = family === 'IPv6' ? `[${address}]` : address;
   return {
     url: `http://${host}:${port}`,
-    close: (graceMs = 0) => closeServer(server, connections, graceMs),
+    close: (graceMs = 0) => closeServer(server, connections, upgrades, graceMs),
   };
 }
 
@@ -93,8 +90,10 @@ class Connections {
     });
   }
 
-  begin(socket: Socket): void {
-    this.#running.set(socket, (this.#running.get(socket) ?? 0) + 1);
+  begin(socket: Socket): number {
+    const running = (this.#running.get(socket) ?? 0) + 1;
+    this.#running.set(socket, running);
+    return running;
   }
 
   end(socket: Socket): void {
@@ -114,12 +113,17 @@ class Connections {
 async function closeServer(
   server: Server,
   connections: Connections,
+  upgrades: Upgrades,
   graceMs: number,
 ): Promise<void> {
   const closed = once(server, 'close');
   server.close();
   connections.closeIdle();
-  const timer = setTimeout(() => server.closeAllConnections(), graceMs);
+  upgrades.stop();
+  const timer = setTimeout(() => {
+    server.closeAllConnections();
+    upgrades.destroy();
+  }, graceMs);
   await closed;
   clearTimeout(timer);
 }
@@ -130,7 +134,7 @@ class NodeExchange implements Exchange {
   readonly headers: readonly string[];
   readonly body: Body | null;
   readonly remote: Remote;
-  readonly signal = new ClientDeparture();
+  readonly signal = new Notice();
   readonly #request: IncomingMessage;
 
   constructor(
@@ -184,102 +188,7 @@ class NodeExchange implements Exchange {
   }
 }
 
-class ClientDeparture implements Departure {
-  aborted = false;
-  readonly #listeners = new Set<() => void>();
-
-  addEventListener(_type: 'abort', listener: () => void): void {
-    this.#listeners.add(listener);
-  }
-
-  removeEventListener(_type: 'abort', listener: () => void): void {
-    this.#listeners.delete(listener);
-  }
-
-  abort(): void {
-    this.aborted = true;
-    for (const listener of this.#listeners) listener();
-  }
-}
-
 async function* afterContinue(request: IncomingMessage, response: ServerResponse): Body {
   response.writeContinue();
   yield* request;
-}
-
-/** Never throws. */
-function writeAnswer(response: ServerResponse, answer: Answer, stallMs: number): void {
-  const { status, headers, body } = answer;
-  if (isStream(body)) void writeStream(response, status, headers, body, stallMs);
-  else writeWhole(response, status, headers, body);
-}
-
-/** A stream that breaks ends the connection, so that the client sees it is cut. Never throws. */
-async function writeStream(
-  response: ServerResponse,
-  status: number,
-  headers: HeaderList,
-  body: Body,
-  stallMs: number,
-): Promise<void> {
-  const chunks = body[Symbol.asyncIterator]();
-  try {
-    if (response.destroyed) return;
-    writeHead(response, status, headers);
-    while (!response.destroyed) {
-      const next = await chunks.next();
-      if (next.done) return void response.end();
-      if (!response.write(next.value)) await drained(response, stallMs);
-    }
-  } catch {
-    // The head still leaves: it names the payment that the client may want to look up.
-    if (response.headersSent) response.flushHeaders();
-    response.socket?.destroySoon();
-  } finally {
-    // However it ended, and even if it never began: the money of a stream waits for its reader.
-    await chunks.return?.().catch(() => {});
-  }
-}
-
-function writeWhole(
-  response: ServerResponse,
-  status: number,
-  headers: HeaderList,
-  body: Uint8Array | null,
-): void {
-  if (response.destroyed) return;
-  const sized =
-    status === 204 || status === 304 || findHeader(headers, 'content-length') !== undefined;
-  try {
-    writeHead(
-      response,
-      status,
-      sized ? headers : [...headers, 'Content-Length', String(body?.length ?? 0)],
-    );
-    response.end(body ?? undefined);
-  } catch {
-    // A header that node refuses to write.
-    response.socket?.destroySoon();
-  }
-}
-
-/** Node only reads the list, although its types would let it change it. */
-function writeHead(response: ServerResponse, status: number, headers: HeaderList): void {
-  response.writeHead(status, headers as string[]);
-}
-
-/** Waits until the client has read on; one that stalls would keep its hold and its place for ever. */
-async function drained(response: ServerResponse, stallMs: number): Promise<void> {
-  if (response.destroyed) return;
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(() => response.destroy(), stallMs);
-    const done = (): void => {
-      clearTimeout(timer);
-      response.off('drain', done);
-      response.off('close', done);
-      resolve();
-    };
-    response.on('drain', done);
-    response.on('close', done);
-  });
 }
