@@ -16,7 +16,7 @@ export function createLog(
   destination: pino.DestinationStream = pino.destination({ fd: 2, sync: true }),
 ): Logger {
   const secrets = secretsOf(config);
-  return pino(
+  const log = pino(
     {
       level,
       base: null,
@@ -37,6 +37,18 @@ export function createLog(
     },
     destination,
   );
+  hidden.set(log, secrets);
+  return log;
+}
+
+/** What each log hides. */
+const hidden = new WeakMap<Logger, string[]>();
+
+/** Hides the secrets of another config as well, from now on; those of earlier ones stay hidden. */
+export function hideSecretsOf(log: Logger, config: Config): void {
+  const secrets = hidden.get(log);
+  secrets?.push(...secretsOf(config).filter((secret) => !secrets.includes(secret)));
+  secrets?.sort((a, b) => b.length - a.length);
 }
 
 /** Every value of the config that must not be seen, as it would stand inside a JSON string. */

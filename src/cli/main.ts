@@ -17,6 +17,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Register>> = new Map([
   ['inspect', async () => (await import('./inspect.ts')).registerInspect],
   ['keys', async () => (await import('./keys.ts')).registerKeys],
   ['payments', async () => (await import('./payments.ts')).registerPayments],
+  ['shadow', async () => (await import('./shadow.ts')).registerShadow],
   ['ledger', async () => (await import('./ledger.ts')).registerLedger],
 ]);
 

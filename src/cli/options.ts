@@ -25,9 +25,14 @@ export function withJson(command: Command): Command {
   return command.option('--json', 'print the result as JSON on the last line');
 }
 
+/** The file that the options name, or the one that is there. */
+export function configFileOf(options: CommonOptions): string {
+  return options.config ?? CONFIG_FILES.find((name) => existsSync(name)) ?? CONFIG_FILES[0];
+}
+
 /** Loads the config that the options name. Variables of `.env` beside it count unless the environment has them. */
 export async function loadConfigOf(options: CommonOptions): Promise<Config> {
-  const file = options.config ?? CONFIG_FILES.find((name) => existsSync(name)) ?? CONFIG_FILES[0];
+  const file = configFileOf(options);
   return await loadConfig(file, { ...readEnvFile(dirname(resolve(file))), ...process.env });
 }
 

@@ -48,6 +48,10 @@ export function registerPayments(program: Command): void {
     .description('one payment with its settlement and its ledger entries')
     .argument('<id>', 'such as pay_7Yk…')
     .action(showPayment);
+  withCommonOptions(payments.command('forgive'))
+    .description('write off what a wallet was served and never paid, and admit it again')
+    .argument('<id>', 'the payment that a refusal names')
+    .action(forgivePayment);
 }
 
 async function listPayments({ state, rail, payer, limit, ...options }: ListOptions): Promise<void> {
@@ -97,6 +101,23 @@ async function showPayment(id: string, options: CommonOptions): Promise<void> {
   const view = paymentView(payment, job, entries, amounts);
   report(options.json === true, view, () =>
     [paymentText(payment, job), entryTable(entries, amounts)].join('\n\n'),
+  );
+}
+
+async function forgivePayment(id: string, options: CommonOptions): Promise<void> {
+  const config = await loadConfigOf(options);
+  const forgiven = await withLedger(config, 'existing', (ledger) => ledger.forgive(id));
+  const { payment } = forgiven;
+  if (payment === null || forgiven.outcome === 'lost')
+    throw new CommandFailed(
+      payment === null ? 'payment_unknown' : 'payment_not_barred',
+      payment === null ? `there is no payment ${id}` : `nobody is refused because of ${id}`,
+      'See the ids with: coinslot payments list --state settlement_failed',
+    );
+  report(
+    options.json === true,
+    receiptOf(payment),
+    () => `${payment.payer} is admitted again; ${formatUsd(payment.quoteMax)} are written off.`,
   );
 }
 

@@ -3,14 +3,16 @@ import type { Config } from '../config.ts';
 import { createGateway, type Gateway } from '../gateway.ts';
 import { formatPrice } from '../pricing/format-price.ts';
 import { type RunningServer, serveNode } from '../serve/node.ts';
-import { createLog } from './create-log.ts';
+import { createLog, hideSecretsOf } from './create-log.ts';
 import { EXIT } from './exit-codes.ts';
 import { giveBackMemory } from './give-back-memory.ts';
 import { type CommonOptions, loadConfigOf, withCommonOptions } from './options.ts';
+import { reloadRequests } from './reload-requests.ts';
 import { report, table } from './report.ts';
 
 interface StartOptions extends CommonOptions {
   readonly logLevel: string;
+  readonly watch?: boolean;
 }
 
 /** Running requests may end within this time after a signal to stop. */
@@ -27,6 +29,7 @@ export function registerStart(program: Command): void {
         .choices(['debug', 'info', 'warn', 'error', 'silent'])
         .default('info'),
     )
+    .option('--watch', 'reload the config when its file changes; SIGHUP does it at any time')
     .action(start);
 }
 
@@ -34,6 +37,7 @@ async function start(options: StartOptions): Promise<void> {
   const config = await loadConfigOf(options);
   const log = createLog(config, options.logLevel);
   const stopped = stopSignal();
+  const reloads = reloadRequests(options);
   const gateway = await createGateway(config, {
     log,
     onFatal: (error) => {
@@ -52,8 +56,15 @@ async function start(options: StartOptions): Promise<void> {
     () => banner(server.url, config),
   );
   await giveBackMemory();
+  reloads.answer(async () => {
+    const next = await loadConfigOf(options);
+    hideSecretsOf(log, next);
+    await gateway.reload(next);
+    return next;
+  }, log);
   const signal = await stopped;
   log.info({ signal }, 'stopping: no new requests; running ones may end');
+  reloads.stop();
   const deadlineMs = performance.now() + GRACE_MS;
   await server.close(GRACE_MS);
   await gateway.close(Math.max(0, deadlineMs - performance.now()));

@@ -121,6 +121,13 @@ describe('coinslot payments and coinslot ledger', () => {
     assert.equal(missing.exitCode, 1);
   });
 
+  it('payments forgive refuses what nobody owes', async () => {
+    const paid = await folder.run('payments', 'forgive', seeded.captured);
+    assert.equal(paid.exitCode, 1);
+    assert.match(paid.stderr, /nobody is refused/);
+    assert.equal((await folder.run('payments', 'forgive', 'pay_nothing')).exitCode, 1);
+  });
+
   it('ledger balances sum to zero and show dollars', async () => {
     const { balances } = (await json('ledger', 'balances')) as {
       balances: { account: string; asset: string; atoms: string; usd: string }[];

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createServer, request, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { until } from '../support/until.ts';
 import { CliFolder, firstLine, resultOf } from './cli-folder.ts';
 
 interface Ready {
@@ -126,6 +127,54 @@ describe('coinslot start', () => {
     assert.deepEqual(await exit, [0, null]);
     assert.deepEqual(await json('ledger', 'audit'), { ok: true, differences: [] });
   });
+
+  for (const how of ['at SIGHUP', 'with --watch'])
+    it(`${how} goes on by the changed config, and by the old one where the new one is wrong`, async () => {
+      const flags = how === 'with --watch' ? ['--watch'] : [];
+      const child = folder.spawn(['start', '--json', '--log-level', 'info', ...flags]);
+      const { url } = JSON.parse(await firstLine(child)) as Ready;
+      let logged = '';
+      child.stderr?.on('data', (chunk: Buffer) => {
+        logged += chunk;
+      });
+      const change = async (yaml: string, message: string): Promise<void> => {
+        logged = '';
+        await folder.write('coinslot.yaml', yaml);
+        if (how === 'at SIGHUP') child.kill('SIGHUP');
+        await until(() => logged.includes(message), { what: message });
+      };
+      const asked = async (): Promise<unknown> => {
+        const body = JSON.stringify({ path: '/a' });
+        const answer = await fetch(`${url}/_pay/quote`, { method: 'POST', body });
+        return ((await answer.json()) as { quote: { max: string } }).quote.max;
+      };
+      assert.equal(await asked(), '0.01');
+      const yaml = yamlFor(upstreamUrl);
+      await change(
+        yaml.replace(
+          'POST /a: { upstream: models, price: $0.01',
+          'POST /a: { upstream: models, price: $0.07',
+        ),
+        'was reloaded',
+      );
+      assert.equal(await asked(), '0.07');
+      await change(yaml.replace('price: free', 'prize: free'), 'not reloaded');
+      assert.match(logged, /prize/);
+      await change(yaml.replace('127.0.0.1:0', '127.0.0.1:1'), 'not reloaded');
+      assert.match(logged, /listen can't be changed/);
+      assert.equal(await asked(), '0.07');
+      await change(
+        yamlFor(upstreamUrl, 'limits: { bodyBytes: 1KiB }\n').replace(
+          'Bearer ${',
+          'Bearer changed-${',
+        ),
+        'was reloaded',
+      );
+      assert.equal(await asked(), '0.01');
+      const answer = await fetch(`${url}/free`);
+      assert.deepEqual(await answer.json(), { authorization: 'Bearer changed-upstream-secret-1' });
+      assert.deepEqual(await stop(child), [0, null]);
+    });
 
   it('a second one on the same database ends with a hint', async () => {
     await start();
