@@ -4,6 +4,7 @@
  */
 
 import { parseArgs } from 'node:util';
+import { compareStreams } from './compare-streams.ts';
 import { CONTESTANTS, type Contestant } from './contestants.ts';
 import { compareAtHalfLoad } from './half-load.ts';
 import { canCountInstructions, countInstructions } from './instructions.ts';
@@ -13,6 +14,7 @@ import { type Entrant, enter, type Round } from './measure.ts';
 import { publishedIdleMb } from './published-idle.ts';
 import { Report, type Result } from './report.ts';
 import { openStage, type Stage } from './stage.ts';
+import { STREAM_CONTESTANTS } from './stream-contestants.ts';
 
 const CONNECTIONS = [1, 32, 128] as const;
 const GROUPS = ['proxy', 'unpaid', 'x402'] as const;
@@ -37,6 +39,9 @@ for (const group of GROUPS) {
   const contestants = choose(values.only).filter((one) => one.group === group);
   if (contestants.length > 0) await runGroup(contestants, stage, tool);
 }
+const streaming = values.only.filter(isStreaming);
+if (values.only.length === 0 || streaming.length > 0)
+  report.streams(await compareStreams(stage, rounds, streaming));
 const publishedMb = await publishedIdleMb(stage);
 if (publishedMb !== null) report.idle('coinslot start, compiled', publishedMb);
 await stage.close();
@@ -44,15 +49,19 @@ report.foot();
 if (values.json) console.log(JSON.stringify(report.json()));
 process.exit();
 
+function isStreaming(name: string): boolean {
+  return STREAM_CONTESTANTS.some((one) => one.name === name);
+}
+
 /** Those that are asked for, and those that they are compared with. */
 function choose(names: readonly string[]): readonly Contestant[] {
   if (names.length === 0) return CONTESTANTS;
-  const chosen = new Set<string>(names);
+  const chosen = new Set<string>(names.filter((name) => !isStreaming(name)));
   for (const name of chosen) {
     const found = CONTESTANTS.find((one) => one.name === name);
     if (found === undefined)
       throw new Error(
-        `There is no ${name}: take one of ${CONTESTANTS.map((one) => one.name).join(', ')}.`,
+        `There is no ${name}: take one of ${[...CONTESTANTS, ...STREAM_CONTESTANTS].map((one) => one.name).join(', ')}.`,
       );
     if (found.against !== null) chosen.add(found.against);
   }

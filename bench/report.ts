@@ -1,10 +1,12 @@
 /** The table for people and the JSON for machines. */
 
+import type { FirstEvent, StreamComparison, StreamReport } from './compare-streams.ts';
 import { CONTESTANTS, type Contestant } from './contestants.ts';
 import type { HalfLoad, Paced } from './half-load.ts';
 import type { Instructions } from './instructions.ts';
 import type { Machine } from './machine.ts';
 import type { Round } from './measure.ts';
+import { STREAM_CONTESTANTS } from './stream-contestants.ts';
 
 /** The medians of a contestant's rounds. */
 export type Result = Round;
@@ -36,6 +38,7 @@ export class Report {
   readonly #idleRssMb: Record<string, number> = {};
   readonly #instructions: Record<string, Instructions> = {};
   #halfLoad: HalfLoad | null = null;
+  #streams: StreamReport | null = null;
 
   constructor(machine: Machine) {
     this.#machine = machine;
@@ -82,6 +85,30 @@ export class Report {
     console.log(`p99 added by prepaid at half load: ${half.p99AddedMs.toFixed(2)} ms\n`);
   }
 
+  /** In the JSON, `bareStreamEvents@8` is the events per second of `bareStream` at 8 connections; see `StreamKind`. */
+  streams(report: StreamReport): void {
+    this.#streams = report;
+    for (const { kind, connections, results } of report.comparisons) {
+      console.log(`streams, ${kind} at ${connections} connections; CPU ms per 1,000 of them`);
+      for (const [{ name }, { perSecond, cpuMs, mainCpuMs, rssMb }] of results)
+        console.log(
+          line([name, '', Math.round(perSecond).toLocaleString('en')]),
+          `CPU ${cpuMs.toFixed(3)} (main ${mainCpuMs.toFixed(3)}), RSS ${rssMb.toFixed(0)} MB`,
+        );
+    }
+    console.log('first event of a stream, ms: since the request | since the upstream wrote it');
+    for (const [name, { sinceRequest, sinceUpstream }] of Object.entries(report.first))
+      console.log(
+        `${name.padEnd(16)} p50 ${sinceRequest.p50Ms.toFixed(2)}, p99 ${sinceRequest.p99Ms.toFixed(2)}`,
+        `| p50 ${sinceUpstream.p50Ms.toFixed(2)}, p99 ${sinceUpstream.p99Ms.toFixed(2)}`,
+      );
+    console.log('');
+    for (const { name, does } of STREAM_CONTESTANTS) console.log(`${name.padEnd(16)} ${does}`);
+    console.log(
+      'officialStream   @x402/hono: verify, the whole answer, settle, then its first byte\n',
+    );
+  }
+
   resultOf(name: string, connections: number): Result | undefined {
     return this.#rows.find((row) => row.name === name && row.connections === connections);
   }
@@ -114,6 +141,7 @@ export class Report {
         },
       ]),
     );
+    Object.assign(results, ...(this.#streams?.comparisons ?? []).map(streamRows));
     const idleRssMb = this.#idleRssMb;
     const kiloInstructions = this.#instructions;
     return {
@@ -122,8 +150,39 @@ export class Report {
       idleRssMb,
       kiloInstructions,
       halfLoad: this.#halfLoad,
+      firstEvent: firstEvents(this.#streams?.first ?? {}),
     };
   }
+}
+
+function streamRows({ kind, connections, results }: StreamComparison): object {
+  const nameOf = (name: string): string => `${name}${kind}@${connections}`;
+  const rows = [...results].map(([{ name, against }, result]) => {
+    const yardstick = [...results].find(([other]) => other.name === against)?.[1] ?? result;
+    const row = {
+      perSecond: round(result.perSecond, 1),
+      ratio: round(result.perSecond / yardstick.perSecond, 3),
+      against: nameOf(against ?? name),
+      cpuMsPer1000: round(result.cpuMs, 4),
+      mainCpuMsPer1000: round(result.mainCpuMs, 4),
+      rssMb: Math.round(result.rssMb),
+    };
+    return [nameOf(name), row];
+  });
+  return Object.fromEntries(rows);
+}
+
+function firstEvents(first: Readonly<Record<string, FirstEvent>>): object {
+  const shown = ({ p50Ms, p99Ms }: FirstEvent['sinceRequest']): object => ({
+    p50Ms: round(p50Ms, 3),
+    p99Ms: round(p99Ms, 3),
+  });
+  return Object.fromEntries(
+    Object.entries(first).map(([name, { sinceRequest, sinceUpstream }]) => [
+      name,
+      { sinceRequest: shown(sinceRequest), sinceUpstream: shown(sinceUpstream) },
+    ]),
+  );
 }
 
 function cells(row: Row): string[] {

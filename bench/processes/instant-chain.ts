@@ -6,7 +6,7 @@
 
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
-import { keccak_256 } from '@noble/hashes/sha3.js';
+import { keccak256 } from '../../src/chains/evm/keccak.ts';
 import { answerCall, contractCodeOf } from './contract-answers.ts';
 import { listeningUrl } from './listening-url.ts';
 import { receiptOf } from './mined-receipt.ts';
@@ -36,7 +36,7 @@ class Chain {
       case 'eth_blockNumber':
         return hex(blockNow());
       case 'eth_getBlockByNumber':
-        return block();
+        return block(String(params[0]));
       case 'eth_maxPriorityFeePerGas':
       case 'eth_gasPrice':
         return '0xf4240';
@@ -66,7 +66,7 @@ class Chain {
   }
 
   #mine(sender: string, raw: string): string {
-    const hash = `0x${Buffer.from(keccak_256(Buffer.from(raw.slice(2), 'hex'))).toString('hex')}`;
+    const hash = `0x${Buffer.from(keccak256(Buffer.from(raw.slice(2), 'hex'))).toString('hex')}`;
     this.#receipts.set(hash, receiptOf(raw, hash, sender, blockNow()));
     this.#sent.set(sender, (this.#sent.get(sender) ?? 0) + 1);
     if (this.#receipts.size > RECEIPTS_MAX)
@@ -124,10 +124,12 @@ function blockNow(): number {
   return Math.floor(Date.now() / BLOCK_MS);
 }
 
-function block(): object {
+/** By its number, or the newest; a block's hash is its number, as in the receipts. */
+function block(tag: string): object {
+  const number = tag.startsWith('0x') ? Number(tag) : blockNow();
   return {
-    number: hex(blockNow()),
-    hash: `0x${blockNow().toString(16).padStart(64, '0')}`,
+    number: hex(number),
+    hash: `0x${number.toString(16).padStart(64, '0')}`,
     timestamp: hex(Math.floor(Date.now() / 1000)),
     baseFeePerGas: '0xf4240',
     gasLimit: '0x3938700',
