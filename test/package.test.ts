@@ -157,7 +157,7 @@ describe('the packed package', () => {
     assert.ok(loaded.some((url) => url.endsWith('/dist/client/index.js')));
     const strangers = loaded.filter(
       (url) =>
-        !/\/coinslot\/dist\/(client\/|core\/|rails\/[^/]+\/(client|protocol)|chains\/[^/]+\/sign(-[a-z0-9-]+)?\.js)/.test(
+        !/\/coinslot\/dist\/(client\/|core\/|rails\/[^/]+\/(client|protocol)|chains\/[^/]+\/(sign|keccak)(-[a-z0-9-]+)?\.js)/.test(
           url,
         ) && !url.includes('/@noble/'),
     );

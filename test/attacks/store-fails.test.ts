@@ -17,6 +17,8 @@ import type { RequestParts } from '../../src/request/parts.ts';
 import { withheldHeaders } from '../../src/request/proxy-upstream.ts';
 import { createRateLimits } from '../../src/request/rate-limits.ts';
 import { Running } from '../../src/request/running.ts';
+import { ServicePrices } from '../../src/request/service-prices.ts';
+import { ShadowCounts } from '../../src/request/shadow-counts.ts';
 import { serveNode } from '../../src/serve/node.ts';
 import { createRecovery, type Recovery } from '../../src/settlement/recovery.ts';
 import { httpUpstream } from '../../src/upstreams/http.ts';
@@ -84,6 +86,14 @@ async function line(t: TestContext, paidPerMinute = 100): Promise<Line> {
     rateLimits: createRateLimits(limits, clock),
     inFlight: new InFlight(),
     running: new Running(10),
+    servicePrices: new ServicePrices({
+      quotes: testQuotes('secret', 1_000),
+      keepMs: 0,
+      log: silentLog,
+      fetch,
+    }),
+    shadow: new ShadowCounts(ledger, clock, silentLog),
+    listCost: () => null,
     withheldHeaders: withheldHeaders(['x-api-key']),
     withheldFromMeters: withheldHeaders(['x-api-key', 'accept-encoding']),
     dialectOf: () => dialectFor('/'),

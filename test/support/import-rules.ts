@@ -57,7 +57,7 @@ export function zoneOf(path: string): Zone {
   } else if (first === 'chains') {
     if (rest.length === 2)
       return {
-        name: /^sign(-[a-z0-9-]+)?\.ts$/.test(rest[1] ?? '') ? 'chains:sign' : 'chains',
+        name: /^(sign|keccak)(-[a-z0-9-]+)?\.ts$/.test(rest[1] ?? '') ? 'chains:sign' : 'chains',
         own: rest[0] ?? '',
       };
   } else if (first in TABLE && first !== 'gateway' && first !== 'index') {

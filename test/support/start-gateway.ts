@@ -19,6 +19,8 @@ export interface TestGateway {
   readonly gateway: Gateway;
   /** Ends this gateway in order and starts another on the same database, with another config if one is given. */
   restart(config?: TestConfig): Promise<TestGateway>;
+  /** Goes on by another config, without a restart. */
+  reload(config: TestConfig): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -85,6 +87,7 @@ async function startOn(
   t.after(close);
   return {
     ...{ url: server.url, database, ledger, gateway, close },
+    reload: (other) => gateway.reload(parseConfig({ ...other, database }, options.env ?? ENV)),
     async restart(other = input) {
       await close();
       return await startOn(t, database, other, options);
