@@ -17,6 +17,8 @@ const PROXY_ADMIN = addressOf('proxy admin');
 const IMPLEMENTATION = addressOf('FiatTokenV2_2');
 const SIGNATURE_CHECKER = addressOf('SignatureChecker');
 
+/** The blocks of the issuer's transactions are there by then. */
+const MINED_MS = 30_000;
 const MINTABLE = 2n ** 200n;
 const ETHER = 10n ** 18n;
 
@@ -47,12 +49,11 @@ export async function placeUsdc(
     calldata('configureMinter(address,uint256)', office, MINTABLE),
     ...accounts.map((account) => mintData(account, atomsEach)),
   ];
-  // The nonces keep the order; the batch itself runs side by side and answers when all are mined.
-  const receipts = await rpcBatch(
+  // The nonces keep the order: the batch itself runs side by side.
+  await sendMined(
     rpcUrl,
     setUp.map((data, nonce) => sendCall(address, data, nonce)),
   );
-  for (const receipt of receipts) checkReceipt(receipt);
 }
 
 /** Mints USDC atoms to an address; resolves when the block is there. */
@@ -62,8 +63,7 @@ export async function mintUsdc(
   to: string,
   atoms: bigint,
 ): Promise<void> {
-  const [receipt] = await rpcBatch(rpcUrl, [sendCall(asset, mintData(to as Hex, atoms))]);
-  checkReceipt(receipt);
+  await sendMined(rpcUrl, [sendCall(asset, mintData(to as Hex, atoms))]);
 }
 
 /** The USDC atoms of an address in the latest block. */
@@ -118,13 +118,32 @@ function mintData(to: Hex, atoms: bigint): Hex {
 function sendCall(to: Hex, data: Hex, nonce?: number): RpcCall {
   const fields = { from: ISSUER, to, data, gas: quantity(1_000_000n) };
   return call(
-    'eth_sendTransactionSync',
+    'eth_sendTransaction',
     nonce === undefined ? fields : { ...fields, nonce: quantity(BigInt(nonce)) },
   );
 }
 
 function call(method: string, ...params: readonly unknown[]): RpcCall {
   return { method, params };
+}
+
+/** anvil's own call that waits for the block misses it now and then, and gives up after half a minute. */
+async function sendMined(rpcUrl: string, sends: readonly RpcCall[]): Promise<void> {
+  const deadlineMs = Date.now() + MINED_MS;
+  let waiting = await rpcBatch(rpcUrl, sends);
+  while (waiting.length > 0) {
+    const hashes = waiting;
+    const receipts = await rpcBatch(
+      rpcUrl,
+      hashes.map((hash) => call('eth_getTransactionReceipt', hash)),
+    );
+    for (const receipt of receipts) if (receipt !== null) checkReceipt(receipt);
+    waiting = hashes.filter((_, index) => receipts[index] === null);
+    if (waiting.length === 0) return;
+    if (Date.now() > deadlineMs)
+      throw new Error(`${waiting.length} transactions of the devnet's issuer were not mined`);
+    await rpcBatch(rpcUrl, [call('evm_mine')]);
+  }
 }
 
 function checkReceipt(receipt: unknown): void {
