@@ -19,6 +19,7 @@ import { openLedger } from './ledger/open-ledger.ts';
 import { createRails } from './rails/index.ts';
 import { readApiKey } from './rails/prepaid/server.ts';
 import type { AnswerExchange } from './request/answer-exchange.ts';
+import { fetchLate } from './request/fetch-json.ts';
 import { Generations } from './request/generations.ts';
 import { InFlight } from './request/in-flight.ts';
 import { compileRoutes } from './request/match-route.ts';
@@ -104,7 +105,7 @@ export async function createGateway(
     const { ttlMs, graceMs } = config.quotes;
     const keepMs = ttlMs + graceMs;
     const history = new PriceHistory(keepMs);
-    const asking = { keepMs, log, fetch: options.fetch ?? fetch };
+    const asking = { keepMs, log, fetch: options.fetch ?? fetchLate };
     const readings = new RateReadings({ ...asking, sources: config.rates, clock });
     const quotes = createQuotes({
       ...{ secret, ttlMs, graceMs, random, history },

@@ -1,5 +1,8 @@
 /** Asks an HTTP service of the operator's for a small piece of JSON; nothing it does takes long or much. */
 
+/** Node's fetch, loaded when it is first called: most gateways never need it. */
+export const fetchLate: typeof fetch = (...request) => fetch(...request);
+
 /** As much of `fetch` as is needed, so that a test can stand in for it. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 

@@ -45,7 +45,9 @@ const NOT_SENT: ReadonlySet<unknown> = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
 
-export function createFacilitatorClient(fetchJson: typeof fetch = fetch): FacilitatorClient {
+export function createFacilitatorClient(
+  fetchJson: typeof fetch = (...request) => fetch(...request),
+): FacilitatorClient {
   async function ask(url: string, timeoutMs: number, body?: string): Promise<JsonObject> {
     let response: Response;
     let text: string;
