@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, type TestContext, test } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
+import fc from 'fast-check';
 import OpenAI from 'openai';
 import { payFetch, privateKeyWallet } from '../../src/client/index.ts';
 import { parseUsd } from '../../src/core/money.ts';
@@ -52,7 +53,7 @@ async function stage(t: TestContext) {
   });
   const pay = payFetch(fetch, {
     wallet: privateKeyWallet(payer.privateKey),
-    budget: { perCall: '$0.05', perDay: '$1' },
+    budget: { perCall: '$0.05', perDay: '$10' },
     rpc: { [chain.network]: chain.rpcUrl },
   });
   return {
@@ -64,7 +65,7 @@ async function stage(t: TestContext) {
       ...{ apiKey: 'unused', baseURL: gateway.url, maxRetries: 0, fetch: pay },
     }),
     async settled(count: number): Promise<Payment[]> {
-      const list = () => gateway.ledger.listPayments({ limit: 10, state: 'settled' });
+      const list = () => gateway.ledger.listPayments({ limit: 100, state: 'settled' });
       await until(async () => (await list()).length === count);
       return await list();
     },
@@ -101,5 +102,45 @@ test('the Anthropic client pays by wallet what it used, streaming and not', asyn
   assert.ok(first && second && first.cost > 0n);
   assert.equal(second.cost, first.cost);
   assert.equal(await s.received(), 2n * first.cost);
+  assert.deepEqual(await s.gateway.ledger.audit(), []);
+});
+
+test('what 60 calls of random size used is what the receipts, the ledger and the chain say', async (t) => {
+  const s = await stage(t);
+  const asks = fc.sample(
+    fc.record({
+      stream: fc.boolean(),
+      max_tokens: fc.integer({ min: 1, max: 200 }),
+      words: fc.integer({ min: 1, max: 40 }),
+      n: fc.integer({ min: 1, max: 3 }),
+    }),
+    60,
+  );
+  await Promise.all(
+    asks.map(async ({ stream, words, ...limits }) => {
+      const messages = [{ role: 'user' as const, content: 'word '.repeat(words) }];
+      const ask = { model: 'gpt-4o-mini', messages, ...limits };
+      if (!stream) await s.openai.chat.completions.create(ask);
+      else for await (const _ of await s.openai.chat.completions.create({ ...ask, stream }));
+    }),
+  );
+  const payments = await s.settled(60);
+  const receipts = payments.map(({ usage, cost, quoteMax }) => {
+    const exact = usage
+      .filter(({ unit }) => /Tokens$/.test(unit))
+      .reduce((sum, { unit, count }) => sum + count * (unit === 'outputTokens' ? 10 : 1), 0);
+    assert.equal(cost, BigInt(exact), 'units times price');
+    assert.ok(cost <= quoteMax);
+    return cost;
+  });
+  const total = receipts.reduce((sum, cost) => sum + cost, 0n);
+  assert.equal(await s.received(), total);
+  const revenue = (await s.gateway.ledger.balances()).filter(({ account }) =>
+    account.startsWith('revenue:'),
+  );
+  assert.equal(
+    revenue.reduce((sum, { balance }) => sum + balance, 0n),
+    total,
+  );
   assert.deepEqual(await s.gateway.ledger.audit(), []);
 });
